@@ -1,0 +1,1 @@
+//! Databases: one trait, one room for each engine.

@@ -1,0 +1,1 @@
+//! Which backups stay: a pure function.
