@@ -1,1 +1,3 @@
 //! Databases: one trait, one room for each engine.
+
+pub mod postgres;
