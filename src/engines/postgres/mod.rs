@@ -1,0 +1,3 @@
+//! PostgreSQL: dumps by pg_dump, read and checked as they pass.
+
+pub mod archive;
