@@ -268,6 +268,13 @@ fn entries_must_make_sense() {
         assert!(matches!(error, ArchiveError::Malformed { .. }), "{number}: {error}");
     }
     assert!(matches!(error(&Writer::toc(&[ROWS]).bytes), ArchiveError::Malformed { .. }));
+    for (entry, state) in [(ENCODING, 1), (ENCODING, 2), (ROWS, 3), (ROWS, 0)] {
+        let mut writer = Writer::toc(&[entry]);
+        let place = writer.bytes.len() - 9;
+        writer.bytes[place] = state;
+        let what = format!("data state {state}");
+        assert!(matches!(error(&writer.bytes), ArchiveError::Malformed { what: found, .. } if found == what));
+    }
     let mut inserts = Writer::toc(&[ENCODING, Entry { copy: None, ..ROWS }]);
     inserts.block(1, 2);
     assert!(matches!(error(&inserts.bytes), ArchiveError::NotCopy { .. }));
