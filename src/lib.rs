@@ -1,8 +1,11 @@
 //! lifeboat: backups that are proven.
 
 pub mod cancel;
+pub mod catalog;
+pub mod clock;
 pub mod engines;
 pub mod error;
+pub mod operations;
 pub mod pipeline;
 pub mod retention;
 pub mod secret;
