@@ -131,7 +131,9 @@ pub async fn hold(connection: &Connection, options: &HoldOptions) -> Result<Hold
                     what.iter().take(5).cloned().collect::<Vec<_>>().join(", ")
                 ),
             )
-            .hint("run the backup when no job creates or drops tables, or let that job use temporary tables"));
+            .hint(
+                "run the backup when no job creates or drops tables, or let that job use temporary tables",
+            ));
         }
         tokio::time::sleep(Duration::from_millis(20) * changed).await;
     }
@@ -139,11 +141,7 @@ pub async fn hold(connection: &Connection, options: &HoldOptions) -> Result<Hold
 
 /// The error after the last attempt.
 pub fn not_to_be_had(connection: &Connection, attempts: u32, blockers: &[Blocker]) -> Error {
-    let who = if blockers.is_empty() {
-        "whoever blocked them is gone".to_string()
-    } else {
-        tell(blockers)
-    };
+    let who = if blockers.is_empty() { "whoever blocked them is gone".to_string() } else { tell(blockers) };
     let error = Error::new(
         Kind::Failed,
         format!("the tables of {connection} could not be locked in {attempts} attempts: {who}"),
@@ -208,13 +206,16 @@ impl Round {
                 quote_literal(&milliseconds.to_string())
             ))
             .await?;
-        // Behind a transaction pooler two open sessions can share one server process.
+        // Behind a transaction pooler the lister gets another process now than it began with, or
+        // began with the one that this transaction has.
         let shared = "SELECT pg_catalog.pg_backend_pid()";
         let pid: i32 = lister.one(shared, &[]).await?.get(0);
         if pid == session.pid() || pid != lister.pid() {
             return Err(Error::new(
                 Kind::Unreachable,
-                format!("{connection} is a connection pooler that shares server sessions between transactions"),
+                format!(
+                    "{connection} is a connection pooler that shares server sessions between transactions"
+                ),
             )
             .hint("connect to the server itself: a snapshot belongs to one server session"));
         }
@@ -241,10 +242,10 @@ impl Round {
                     // The name belongs to something else now.
                     Ok(Locked::Gone(vec![connect::summary(&cause)]))
                 }
-                _ => Err(self.session.explain(cause).while_doing(format!(
-                    "the tables of {} could not be locked",
-                    self.session.connection()
-                ))),
+                _ => Err(self
+                    .session
+                    .explain(cause)
+                    .while_doing(format!("the tables of {} could not be locked", self.session.connection()))),
             };
         }
         self.locked = tables.to_vec();

@@ -132,7 +132,8 @@ fn hosts(given: &Parameters) -> Result<Vec<Host>> {
     let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
     let count = names.len().max(addresses.len()).max(1);
     let wrong = |what: String| {
-        Error::new(Kind::Config, what).hint("give one host for each hostaddr, and one port for each or for all")
+        Error::new(Kind::Config, what)
+            .hint("give one host for each hostaddr, and one port for each or for all")
     };
     if !names.is_empty() && !addresses.is_empty() && names.len() != addresses.len() {
         return Err(wrong(format!("{} hosts but {} host addresses", names.len(), addresses.len())));

@@ -64,10 +64,13 @@ pub async fn list(session: &Session) -> Result<Vec<Table>> {
 
 /// The tables whose rows are in another file now than in the session's snapshot: they were
 /// truncated or rewritten in between, and a COPY would give no rows without an error.
+///
+/// Call it with the tables locked: a session learns of changes by others when it takes a lock.
 pub async fn rewritten(session: &Session, tables: &[Table]) -> Result<Vec<String>> {
     let oids: Vec<u32> = tables.iter().filter(|table| !table.partitioned).map(|table| table.oid).collect();
     // pg_relation_filenode looks at the present, the snapshot's pg_class does not.
-    let sql = "SELECT o.oid, pg_catalog.pg_relation_filenode(o.oid) FROM pg_catalog.unnest($1::oid[]) AS o(oid)";
+    let sql =
+        "SELECT o.oid, pg_catalog.pg_relation_filenode(o.oid) FROM pg_catalog.unnest($1::oid[]) AS o(oid)";
     let now: BTreeMap<u32, Option<u32>> =
         session.query(sql, &[&oids]).await?.iter().map(|row| (row.get(0), row.get(1))).collect();
     Ok(tables
@@ -92,7 +95,9 @@ pub fn changes(before: &[Table], after: &[Table]) -> Vec<String> {
             Some(_) => {}
         }
     }
-    words.extend(old.iter().filter(|(oid, _)| !new.contains_key(oid)).map(|(_, name)| format!("{name} vanished")));
+    words.extend(
+        old.iter().filter(|(oid, _)| !new.contains_key(oid)).map(|(_, name)| format!("{name} vanished")),
+    );
     words
 }
 

@@ -96,9 +96,10 @@ impl Tools {
 
     /// The tool for a server of this major: its own major, else the next newer with a warning.
     pub fn choose(&self, name: &str, server_major: u32) -> Result<Tool> {
-        let mut fitting = self.installations.iter().filter(|found| {
-            found.major >= server_major && found.directory.join(name).is_file()
-        });
+        let mut fitting = self
+            .installations
+            .iter()
+            .filter(|found| found.major >= server_major && found.directory.join(name).is_file());
         let Some(found) = fitting.next() else { return Err(self.missing(name, server_major)) };
         let warning = (found.major != server_major).then(|| {
             format!(
@@ -128,7 +129,8 @@ impl Tools {
             .filter(|found| found.directory.join(name).is_file())
             .map(|found| format!("{} in {}", found.version, found.directory.display()))
             .collect();
-        let found = if found.is_empty() { "none is installed".into() } else { format!("found {}", found.join(", ")) };
+        let found =
+            if found.is_empty() { "none is installed".into() } else { format!("found {}", found.join(", ")) };
         let package = if matches!(name, "initdb" | "postgres" | "pg_ctl" | "pg_amcheck") {
             "postgresql"
         } else {
@@ -227,7 +229,9 @@ mod tests {
         let error = tools.choose("pg_dump", 98).unwrap_err();
         assert!(error.message().starts_with("no pg_dump of version 98 or newer: found "), "{error:?}");
         assert!(error.hint_text().unwrap().contains("postgresql-client-98"));
-        assert!(tools.choose("initdb", 96).unwrap_err().hint_text().unwrap().contains("package postgresql-96"));
+        assert!(
+            tools.choose("initdb", 96).unwrap_err().hint_text().unwrap().contains("package postgresql-96")
+        );
     }
 
     #[tokio::test]

@@ -70,8 +70,9 @@ impl Failure {
     pub fn timed_out(host: &Host, time: Duration) -> Failure {
         Failure::new(
             Next::OtherHost,
-            Error::new(Kind::Unreachable, format!("{host} did not answer within {} s", time.as_secs()))
-                .hint("check firewalls and network policies between here and the server, or raise connect_timeout"),
+            Error::new(Kind::Unreachable, format!("{host} did not answer within {} s", time.as_secs())).hint(
+                "check firewalls and network policies between here and the server, or raise connect_timeout",
+            ),
         )
     }
 
@@ -84,8 +85,10 @@ impl Failure {
         }
         let retry = failures.iter().any(|failure| failure.next == Next::Retry);
         let causes: Vec<String> = failures.iter().map(|failure| failure.error.chain()).collect();
-        let mut error =
-            Error::new(Kind::Unreachable, format!("no host of {connection} can be used: {}", causes.join("; ")));
+        let mut error = Error::new(
+            Kind::Unreachable,
+            format!("no host of {connection} can be used: {}", causes.join("; ")),
+        );
         if let Some(hint) = failures.iter().find_map(|failure| failure.error.hint_text()) {
             error = error.hint(hint);
         }
@@ -108,8 +111,9 @@ impl Failure {
         }
         let text = cause.source().map(ToString::to_string).unwrap_or_else(|| cause.to_string());
         if text.contains("password missing") && !has_password {
-            let error = Error::new(Kind::Unreachable, format!("{host} wants a password for `{}`", connection.user))
-                .hint("give it by password_file, PGPASSWORD or a password file (PGPASSFILE)");
+            let error =
+                Error::new(Kind::Unreachable, format!("{host} wants a password for `{}`", connection.user))
+                    .hint("give it by password_file, PGPASSWORD or a password file (PGPASSFILE)");
             return Failure::new(Next::Stop, error);
         }
         if text.contains("server does not support TLS") {
@@ -118,9 +122,10 @@ impl Failure {
             return Failure { other_way: true, ..Failure::new(Next::OtherHost, error) };
         }
         if text.contains("channel binding") {
-            let error = Error::new(Kind::Unreachable, format!("{host} cannot do what channel_binding=require wants"))
-                .because(text)
-                .hint("channel binding needs TLS and scram-sha-256 on the server");
+            let error =
+                Error::new(Kind::Unreachable, format!("{host} cannot do what channel_binding=require wants"))
+                    .because(text)
+                    .hint("channel binding needs TLS and scram-sha-256 on the server");
             return Failure::new(Next::Stop, error);
         }
         let error = Error::new(Kind::Unreachable, format!("cannot open a session on {host}"))
@@ -155,7 +160,10 @@ fn of_network(cause: &io::Error, host: &Host) -> Failure {
         _ => (Next::OtherHost, "cannot be reached", "check the address and the server"),
     };
     let error = Error::new(Kind::Unreachable, format!("{host} {what}")).because(cause.to_string()).hint(hint);
-    Failure { other_way: next == Next::Retry && !socket && cause.kind() != Io::ConnectionRefused, ..Failure::new(next, error) }
+    Failure {
+        other_way: next == Next::Retry && !socket && cause.kind() != Io::ConnectionRefused,
+        ..Failure::new(next, error)
+    }
 }
 
 fn of_server(db: &tokio_postgres::error::DbError, connection: &Connection, host: &Host) -> Failure {
@@ -190,8 +198,9 @@ fn of_server(db: &tokio_postgres::error::DbError, connection: &Connection, host:
         return Failure::new(Next::Retry, error);
     }
     if *code == SqlState::TOO_MANY_CONNECTIONS {
-        let error = Error::new(Kind::Unreachable, format!("{host} has no connection free: {said}"))
-            .hint("raise max_connections (or the role's or database's connection limit), or use fewer readers");
+        let error = Error::new(Kind::Unreachable, format!("{host} has no connection free: {said}")).hint(
+            "raise max_connections (or the role's or database's connection limit), or use fewer readers",
+        );
         return Failure::new(Next::Retry, error);
     }
     if *code == SqlState::INSUFFICIENT_PRIVILEGE {

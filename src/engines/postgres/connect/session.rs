@@ -58,7 +58,8 @@ impl Session {
             }
         });
         let mut session = Session { client, driver, connection, tls, version: 0, pid: 0 };
-        let sql = "SELECT pg_catalog.current_setting('server_version_num')::int4, pg_catalog.pg_backend_pid()";
+        let sql =
+            "SELECT pg_catalog.current_setting('server_version_num')::int4, pg_catalog.pg_backend_pid()";
         let row = session.one(sql, &[]).await?;
         session.version = u32::try_from(row.get::<_, i32>(0)).unwrap_or_default();
         session.pid = row.get(1);
@@ -127,18 +128,23 @@ impl Session {
         let connection = &self.connection;
         let said = summary(&cause);
         match problem(&cause) {
-            SqlProblem::Lost => Error::new(Kind::Unreachable, format!("the session on {connection} was lost: {said}"))
-                .hint("look into the server's log; it may have restarted, or the network broke"),
+            SqlProblem::Lost => {
+                Error::new(Kind::Unreachable, format!("the session on {connection} was lost: {said}"))
+                    .hint("look into the server's log; it may have restarted, or the network broke")
+            }
             SqlProblem::Forbidden => {
-                Error::new(Kind::Unreachable, format!("{connection} refused a statement: {said}")).hint(format!(
-                    "give the role the right, for a backup: GRANT pg_read_all_data TO \"{}\"",
-                    connection.user
-                ))
+                Error::new(Kind::Unreachable, format!("{connection} refused a statement: {said}")).hint(
+                    format!(
+                        "give the role the right, for a backup: GRANT pg_read_all_data TO \"{}\"",
+                        connection.user
+                    ),
+                )
             }
-            SqlProblem::LockTimeout | SqlProblem::Conflict => {
-                Error::new(Kind::Failed, format!("a statement on {connection} gave way to another session: {said}"))
-                    .hint("run it again when no DDL runs")
-            }
+            SqlProblem::LockTimeout | SqlProblem::Conflict => Error::new(
+                Kind::Failed,
+                format!("a statement on {connection} gave way to another session: {said}"),
+            )
+            .hint("run it again when no DDL runs"),
             SqlProblem::Missing | SqlProblem::Other => {
                 Error::new(Kind::Failed, format!("a statement failed on {connection}: {said}"))
             }

@@ -194,7 +194,15 @@ mod tests {
             "pid 7 waits to lock public.orders (user app, application migrate, active for 12 s): \
              ALTER TABLE orders ADD c int"
         );
-        blocker = Blocker { pid: None, granted: true, user: "".into(), application: "".into(), state: "".into(), query: "".into(), ..blocker };
+        blocker = Blocker {
+            pid: None,
+            granted: true,
+            user: "".into(),
+            application: "".into(),
+            state: "".into(),
+            query: "".into(),
+            ..blocker
+        };
         assert_eq!(blocker.to_string(), "a prepared transaction has locked public.orders");
         assert!(tell(&vec![blocker; 5]).ends_with("; and 2 more"));
     }

@@ -30,7 +30,10 @@ async fn lock_space(session: &Session, tables: i64) -> Result<Option<Finding>> {
             "raise max_locks_per_transaction by a factor of {} and restart the server",
             tables / room.max(1) + 1
         )),
-        ..Finding::warning("locks", format!("{tables} tables are to be locked, the server plans for {room} locks"))
+        ..Finding::warning(
+            "locks",
+            format!("{tables} tables are to be locked, the server plans for {room} locks"),
+        )
     }))
 }
 
@@ -42,7 +45,10 @@ async fn unlogged_on_standby(session: &Session) -> Result<Option<Finding>> {
     let found = names(session, &sql).await?;
     Ok((!found.is_empty()).then(|| Finding {
         hint: Some("back up from the primary if their rows matter".into()),
-        ..Finding::warning("standby", format!("a standby has no rows of {}", counted("unlogged table", &found)))
+        ..Finding::warning(
+            "standby",
+            format!("a standby has no rows of {}", counted("unlogged table", &found)),
+        )
     }))
 }
 
@@ -52,7 +58,10 @@ async fn foreign_servers(session: &Session) -> Result<Option<Finding>> {
         hint: Some("make sure that a restored copy cannot reach production through them".into()),
         ..Finding::warning(
             "foreign servers",
-            format!("rows behind foreign tables are not in a backup; there is {}", counted("foreign server", &found)),
+            format!(
+                "rows behind foreign tables are not in a backup; there is {}",
+                counted("foreign server", &found)
+            ),
         )
     }))
 }
@@ -65,7 +74,10 @@ async fn subscriptions(session: &Session, superuser: bool) -> Result<Option<Find
     let Ok(found) = names(session, sql).await else { return Ok(None) };
     Ok((!found.is_empty() && !superuser).then(|| Finding {
         hint: Some("back up as a superuser if they matter".into()),
-        ..Finding::warning("subscriptions", format!("a dump by this role leaves out {}", counted("subscription", &found)))
+        ..Finding::warning(
+            "subscriptions",
+            format!("a dump by this role leaves out {}", counted("subscription", &found)),
+        )
     }))
 }
 
@@ -92,7 +104,9 @@ async fn collation_mismatch(session: &Session) -> Result<Option<Finding>> {
     let (recorded, actual): (Option<String>, Option<String>) = (row.get(0), row.get(1));
     Ok(match (recorded, actual) {
         (Some(recorded), Some(actual)) if recorded != actual => Some(Finding {
-            hint: Some("rebuild the indexes on text, then run ALTER DATABASE … REFRESH COLLATION VERSION".into()),
+            hint: Some(
+                "rebuild the indexes on text, then run ALTER DATABASE … REFRESH COLLATION VERSION".into(),
+            ),
             ..Finding::warning(
                 "collation",
                 format!("the database was built with collation version {recorded}, the server has {actual}"),

@@ -37,7 +37,7 @@ pub struct CreateOptions {
 
 impl CreateOptions {
     /// Everything, for a restore.
-    pub const ALL: CreateOptions = 
+    pub const ALL: CreateOptions =
         CreateOptions { owner: true, settings: true, acl: true, tablespace: true, access: true };
     /// Settings only, for a drill: staging has neither the roles nor the tablespaces.
     pub const DRILL: CreateOptions =
@@ -163,8 +163,11 @@ async fn statement(
 
 fn too_old(target: &Session, what: &str, since: u32) -> Error {
     let connection = target.connection();
-    Error::new(Kind::Unreachable, format!("{connection} is version {} and has not got {what}", target.major()))
-        .hint(format!("restore into a server of version {since} or newer"))
+    Error::new(
+        Kind::Unreachable,
+        format!("{connection} is version {} and has not got {what}", target.major()),
+    )
+    .hint(format!("restore into a server of version {since} or newer"))
 }
 
 /// What a failed CREATE DATABASE means.
@@ -187,10 +190,15 @@ fn refused(target: &Session, name: &str, properties: &Properties, cause: tokio_p
             let locale = properties.locale.as_deref().unwrap_or(&properties.collate);
             Error::new(
                 Kind::Unreachable,
-                format!("{connection} has not got the locale `{locale}` ({}) of the backup", properties.locale_provider),
+                format!(
+                    "{connection} has not got the locale `{locale}` ({}) of the backup",
+                    properties.locale_provider
+                ),
             )
             .because(said)
-            .hint("install the locale on the target (locale-gen, or a server with ICU) and restart the server")
+            .hint(
+                "install the locale on the target (locale-gen, or a server with ICU) and restart the server",
+            )
         }
         _ => error.while_doing(format!("database `{name}` could not be created")),
     }
@@ -235,7 +243,8 @@ async fn fill(
                 None => "PUBLIC".to_string(),
                 Some(role) if roles.contains(role) => quote_identifier(role),
                 Some(role) => {
-                    warnings.push(format!("`{role}` is not a role of the target, its privileges are left out"));
+                    warnings
+                        .push(format!("`{role}` is not a role of the target, its privileges are left out"));
                     continue;
                 }
             };

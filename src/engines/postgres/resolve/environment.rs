@@ -57,14 +57,28 @@ impl Connection {
             }
         };
         let join = |parts: Vec<String>| parts.join(",");
-        set("PGHOST", join(self.hosts.iter().map(|host| match &host.name {
-            HostName::Tcp(name) => name.clone(),
-            HostName::Socket(path) => path.display().to_string(),
-        }).collect()));
+        set(
+            "PGHOST",
+            join(
+                self.hosts
+                    .iter()
+                    .map(|host| match &host.name {
+                        HostName::Tcp(name) => name.clone(),
+                        HostName::Socket(path) => path.display().to_string(),
+                    })
+                    .collect(),
+            ),
+        );
         if self.hosts.iter().any(|host| host.addr.is_some()) {
-            set("PGHOSTADDR", join(self.hosts.iter().map(|host| {
-                host.addr.map(|addr| addr.to_string()).unwrap_or_default()
-            }).collect()));
+            set(
+                "PGHOSTADDR",
+                join(
+                    self.hosts
+                        .iter()
+                        .map(|host| host.addr.map(|addr| addr.to_string()).unwrap_or_default())
+                        .collect(),
+                ),
+            );
         }
         set("PGPORT", join(self.hosts.iter().map(|host| host.port.to_string()).collect()));
         set("PGUSER", self.user.clone());

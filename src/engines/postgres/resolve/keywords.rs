@@ -82,7 +82,11 @@ pub const KEYWORDS: &[Keyword] = &[
         "",
         Use::Refused(&[""], "decrypt the key once (openssl pkey) and guard the file by its mode"),
     ),
-    row("requirepeer", "PGREQUIREPEER", Use::Refused(&[""], "leave it out, or connect over TLS with verify-full")),
+    row(
+        "requirepeer",
+        "PGREQUIREPEER",
+        Use::Refused(&[""], "leave it out, or connect over TLS with verify-full"),
+    ),
     row("require_auth", "PGREQUIREAUTH", Use::Refused(&[""], "leave it out, or use channel_binding=require")),
     row("requiressl", "PGREQUIRESSL", Use::Refused(&["", "0"], "use sslmode=require")),
     row("gssencmode", "PGGSSENCMODE", Use::Refused(&["", "disable", "prefer"], GSS)),

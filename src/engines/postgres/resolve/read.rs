@@ -104,8 +104,7 @@ pub fn tls(given: &Parameters, home: Option<&Path>) -> Result<Tls> {
         Some(path) => Roots::File(path.into()),
         None => own("root.crt").map_or(Roots::None, Roots::File),
     };
-    let all =
-        [Mode::Disable, Mode::Allow, Mode::Prefer, Mode::Require, Mode::VerifyCa, Mode::VerifyFull];
+    let all = [Mode::Disable, Mode::Allow, Mode::Prefer, Mode::Require, Mode::VerifyCa, Mode::VerifyFull];
     let default = if roots == Roots::System { Mode::VerifyFull } else { Mode::Prefer };
     let mode = choose(given, "sslmode", default, &all.map(|mode| (mode.word(), mode)))?;
     if roots == Roots::System && mode != Mode::VerifyFull && mode != Mode::Disable {
@@ -132,7 +131,11 @@ pub fn tls(given: &Parameters, home: Option<&Path>) -> Result<Tls> {
     };
     let direct = choose(given, "sslnegotiation", false, &[("postgres", false), ("direct", true)])?;
     if direct && !matches!(mode, Mode::Require | Mode::VerifyCa | Mode::VerifyFull) {
-        return Err(wrong("sslmode", mode.word(), "require, verify-ca or verify-full with sslnegotiation=direct"));
+        return Err(wrong(
+            "sslmode",
+            mode.word(),
+            "require, verify-ca or verify-full with sslnegotiation=direct",
+        ));
     }
     let versions = [("TLSv1", 10), ("TLSv1.1", 11), ("TLSv1.2", 12), ("TLSv1.3", 13)];
     let lowest = choose(given, "ssl_min_protocol_version", 12, &versions)?;
