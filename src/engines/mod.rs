@@ -1,5 +1,7 @@
 //! Databases: one trait, one room for each engine, one table that names them.
 
+pub mod postgres;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -176,8 +176,7 @@ async fn try_once(
     };
     let (client, driver) = opened.map_err(|cause| Failure::of(cause, connection, host))?;
     let pinned = connection.pinned(host, address);
-    let session =
-        Session::start(client, driver, pinned, tls.clone()).await.map_err(|error| Failure::later(error))?;
+    let session = Session::start(client, driver, pinned, tls.clone()).await.map_err(Failure::later)?;
     fits_target(&session, connection.target).await?;
     Ok(session)
 }

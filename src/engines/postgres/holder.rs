@@ -206,7 +206,8 @@ impl Round {
                 quote_literal(&milliseconds.to_string())
             ))
             .await?;
-        // Behind a transaction pooler two open sessions can share one server process.
+        // Behind a transaction pooler the lister gets another process now than it began with, or
+        // began with the one that this transaction has.
         let shared = "SELECT pg_catalog.pg_backend_pid()";
         let pid: i32 = lister.one(shared, &[]).await?.get(0);
         if pid == session.pid() || pid != lister.pid() {

@@ -43,9 +43,9 @@ pub const SETTINGS: &[Setting] = &[
     row("lc_monetary", "C", 0, Scope::Rows),
     row("xmlbinary", "base64", 0, Scope::Rows),
     row("search_path", "", 0, Scope::Readers),
-    row("datestyle", "ISO", 0, Scope::Readers),
-    row("intervalstyle", "postgres", 0, Scope::Readers),
-    row("extra_float_digits", "3", 0, Scope::Readers),
+    row("datestyle", "ISO", 0, Scope::Rows),
+    row("intervalstyle", "postgres", 0, Scope::Rows),
+    row("extra_float_digits", "3", 0, Scope::Rows),
     // NULL inside an array literal is read as NULL, and DDL text is quoted as pg_dump expects it.
     row("array_nulls", "on", 0, Scope::Behaviour),
     row("quote_all_identifiers", "off", 0, Scope::Behaviour),

@@ -64,6 +64,8 @@ pub async fn list(session: &Session) -> Result<Vec<Table>> {
 
 /// The tables whose rows are in another file now than in the session's snapshot: they were
 /// truncated or rewritten in between, and a COPY would give no rows without an error.
+///
+/// Call it with the tables locked: a session learns of changes by others when it takes a lock.
 pub async fn rewritten(session: &Session, tables: &[Table]) -> Result<Vec<String>> {
     let oids: Vec<u32> = tables.iter().filter(|table| !table.partitioned).map(|table| table.oid).collect();
     // pg_relation_filenode looks at the present, the snapshot's pg_class does not.

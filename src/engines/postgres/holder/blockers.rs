@@ -104,8 +104,18 @@ pub fn without_literals(query: &str) -> String {
     let mut chars = query.chars().peekable();
     let mut previous = ' ';
     while let Some(c) = chars.next() {
-        let in_word = previous.is_alphanumeric() || previous == '_' || previous == '"';
+        let in_word = previous.is_alphanumeric() || previous == '_';
         match c {
+            '"' => {
+                // A quoted name is no literal.
+                out.push('"');
+                for inner in chars.by_ref() {
+                    out.push(inner);
+                    if inner == '"' {
+                        break;
+                    }
+                }
+            }
             '\'' => {
                 // Doubled quotes are part of the text; so are escaped ones, and with E'' unsure
                 // cases swallow more, never less.
