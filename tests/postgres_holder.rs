@@ -54,7 +54,9 @@ async fn until_somebody_waits(server: &Server, database: &str, application: &str
     let watcher = server.session(database).await;
     let sql = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted \
                AND a.application_name = $1 AND a.datname = current_database()";
-    while watcher.query_one(sql, &[&application]).await.unwrap().get::<_, i64>(0) == 0 {}
+    let waiting =
+        async { while watcher.query_one(sql, &[&application]).await.unwrap().get::<_, i64>(0) == 0 {} };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("nobody waits");
 }
 
 #[tokio::test]
@@ -306,7 +308,7 @@ async fn a_snapshot_whose_session_was_ended_is_void() {
     // Found by the heartbeat while the backup works.
     let holder = hold(&connection(&server.url(&name)), &quick()).await.unwrap();
     assert_eq!(admin.query(kill, &[]).await.unwrap().len(), 1);
-    let error = holder.lost().await;
+    let error = tokio::time::timeout(Duration::from_secs(60), holder.lost()).await.expect("unnoticed");
     assert_eq!(error.kind(), Kind::Unreachable);
     assert!(error.message().contains("was lost before the backup was complete"), "{error:?}");
     assert!(holder.release().await.is_err());
