@@ -2,8 +2,11 @@
 
 pub mod cancel;
 pub mod drill;
+pub mod catalog;
+pub mod clock;
 pub mod engines;
 pub mod error;
+pub mod operations;
 pub mod pipeline;
 pub mod retention;
 pub mod secret;

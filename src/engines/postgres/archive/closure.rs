@@ -162,7 +162,8 @@ impl<'a> Closure<'a> {
             "FK CONSTRAINT" => self.is_parent(entry, other) && self.both_chosen(other),
             // A sequence depends on a table only when a column of it owns the sequence.
             "SEQUENCE" => true,
-            "TABLE ATTACH" => !self.is_parent(entry, other),
+            // Of a partition; those of a root belong to its partitions, which are chosen too.
+            "TABLE ATTACH" => true,
             "TABLE DATA" | "DEFAULT" | "CONSTRAINT" | "CHECK CONSTRAINT" | "INDEX" | "TRIGGER" | "RULE"
             | "POLICY" | "ROW SECURITY" | "STATISTICS" | "STATISTICS DATA" => self.is_parent(entry, other),
             _ => false,

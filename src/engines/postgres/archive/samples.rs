@@ -42,6 +42,7 @@ pub(super) struct Entry<'a> {
     pub(super) id: i64,
     pub(super) tag: &'a str,
     pub(super) desc: &'a str,
+    pub(super) schema: &'a str,
     pub(super) definition: &'a str,
     pub(super) copy: Option<&'a str>,
     pub(super) dependencies: &'a [&'a str],
@@ -53,6 +54,7 @@ pub(super) const ENCODING: Entry = Entry {
     id: 1,
     tag: "ENCODING",
     desc: "ENCODING",
+    schema: "",
     definition: "SET client_encoding = 'UTF8';\n",
     copy: None,
     dependencies: &[],
@@ -64,6 +66,7 @@ pub(super) const ROWS: Entry = Entry {
     id: 2,
     tag: "t",
     desc: "TABLE DATA",
+    schema: "public",
     definition: "",
     copy: Some("COPY public.t (a) FROM stdin;\n"),
     dependencies: &[],
@@ -113,7 +116,7 @@ impl Writer {
             self.string(Some(text));
         }
         self.int(if entry.data { 3 } else { 2 });
-        for text in [Some(entry.definition), Some(""), entry.copy, Some("public"), None, None] {
+        for text in [Some(entry.definition), Some(""), entry.copy, Some(entry.schema), None, None] {
             self.string(text);
         }
         if self.minor >= 16 {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::inventory::{self, TablePlan};
 use super::rewrite::{BlockSelector, list_file};
-use super::samples::{EXTENSION, PG15, PG17, read, toc_end};
+use super::samples::{ENCODING, EXTENSION, Entry, PG15, PG17, ROWS, Writer, read, toc_end};
 use super::{Archive, TableRef, Toc};
 use crate::error::Kind;
 use crate::pipeline::inventory::{Inventory, Place};
@@ -93,6 +93,43 @@ fn closures_hold_what_a_table_needs() {
     }
     let toc = archive(EXTENSION).toc;
     assert_eq!(closure(&toc, &["cfg"]), "EXTENSION cfgx\nCOMMENT EXTENSION cfgx\nTABLE DATA public.cfg");
+}
+
+#[test]
+fn partitions_that_attach_themselves_belong_to_their_root() {
+    // As pg_dump 12 and 13 write them, without TABLE ATTACH entries.
+    let table = Entry {
+        id: 10,
+        tag: "root",
+        desc: "TABLE",
+        definition: "CREATE TABLE",
+        data: false,
+        copy: None,
+        ..ROWS
+    };
+    let attach = "CREATE TABLE public.leaf (a int);\nALTER TABLE ONLY public.root ATTACH PARTITION public.leaf DEFAULT;\n";
+    let leaf = Entry { id: 11, tag: "leaf", definition: attach, dependencies: &["10"], ..table };
+    let heir = Entry { id: 12, tag: "heir", dependencies: &["10"], ..table };
+    let mut writer =
+        Writer::toc(&[ENCODING, table, leaf, heir, Entry { tag: "leaf", dependencies: &["11"], ..ROWS }]);
+    writer.rows(2, "x\n");
+    let toc = archive(&writer.bytes).toc;
+    assert_eq!(closure(&toc, &["root"]), "TABLE public.root\nTABLE public.leaf\nTABLE DATA public.leaf");
+    assert_eq!(closure(&toc, &["heir"]), "TABLE public.root\nTABLE public.heir");
+}
+
+#[test]
+fn the_parent_is_told_by_schema_and_tag() {
+    let table = Entry { id: 10, tag: "t", desc: "TABLE", data: false, copy: None, ..ROWS };
+    let other = Entry { id: 11, schema: "other", ..table };
+    let near = Entry { id: 12, tag: "t x", ..table };
+    let key =
+        Entry { id: 13, tag: "t x key", desc: "FK CONSTRAINT", dependencies: &["11", "10", "12"], ..table };
+    let same = Entry { id: 14, tag: "t key", schema: "other", dependencies: &["11", "10"], ..key };
+    let view = Entry { id: 15, tag: "t view", desc: "VIEW", dependencies: &["10"], ..table };
+    let toc = archive(&Writer::toc(&[ENCODING, table, other, near, key, same, view]).bytes).toc;
+    let parent = |id: i32| toc.parent_of(toc.get(id).unwrap()).map(|parent| parent.dump_id);
+    assert_eq!([parent(13), parent(14), parent(15)], [Some(12), Some(11), None]);
 }
 
 #[test]
