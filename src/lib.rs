@@ -1,9 +1,11 @@
 //! lifeboat: backups that are proven.
 
 pub mod cancel;
+pub mod cli;
 pub mod engines;
 pub mod error;
 pub mod pipeline;
+pub mod reports;
 pub mod retention;
 pub mod secret;
 pub mod stores;
