@@ -3,6 +3,7 @@
 //! Keys are relative to the store's prefix, use `/` between segments, and hold only
 //! `[A-Za-z0-9._-]` in a segment. One conformance suite runs against every store and decorator.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,7 +12,15 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::Stream;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+
+pub mod faulty;
+pub mod file;
+pub mod keys;
+pub mod memory;
+pub mod open;
+pub mod resume;
+pub mod s3;
 
 /// A store that can be shared between tasks.
 pub type SharedStore = Arc<dyn Store>;
@@ -55,6 +64,19 @@ pub struct OpenUpload {
     pub id: String,
     /// When it was begun, in UTC.
     pub begun: DateTime<Utc>,
+}
+
+/// Whether a delete frees anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versioning {
+    /// A delete frees the bytes.
+    Off,
+    /// A delete only marks; the bytes stay until a lifecycle rule removes old versions.
+    On,
+    /// Was on once: what was written then stays when deleted, what was written since is freed.
+    Suspended,
+    /// The store does not let us ask.
+    Unknown,
 }
 
 /// What a store can take.
@@ -112,6 +134,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Ends such an upload and frees its parts; it is no error when it is gone.
     async fn abort_upload(&self, upload: &OpenUpload) -> Result<()>;
+
+    /// Whether a delete frees anything, so that `prune` can say so.
+    async fn versioning(&self) -> Result<Versioning> {
+        Ok(Versioning::Off)
+    }
 }
 
 /// An object on its way into the store.
@@ -119,7 +146,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 /// Dropping it does **not** abort it (nothing async can run then): call [`Upload::abort`].
 #[async_trait]
 pub trait Upload: Send + Sync {
-    /// Stores one part; numbers start at 1 and have no gaps. Several may run at once.
+    /// Stores one part; numbers start at 1 and have no gaps. Several may run at once, in any order;
+    /// a number that was sent before is replaced. An object of no bytes is one empty part, or none.
     async fn part(&self, number: u32, body: Bytes) -> Result<()>;
 
     /// Makes the object visible. Fails when parts are missing.
@@ -127,4 +155,55 @@ pub trait Upload: Send + Sync {
 
     /// Frees the parts; nothing becomes visible.
     async fn abort(&self) -> Result<()>;
+}
+
+/// The bytes `start..end` of an object of `size` bytes; a range beyond its end is an error, never a short body.
+fn range_within(name: &str, start: u64, end: Option<u64>, size: u64) -> Result<Range<u64>> {
+    let end = end.unwrap_or(size);
+    if start <= end && end <= size {
+        return Ok(start..end);
+    }
+    Err(Error::new(Kind::Store, format!("{name} has {size} bytes, so bytes {start} to {end} are not there"))
+        .hint("the object is shorter than what was recorded of it: run `lifeboat verify`"))
+}
+
+/// The error of reading an object that is not there.
+fn missing(name: &str) -> Error {
+    Error::new(Kind::Store, format!("{name} does not exist"))
+        .hint("it was removed, or the store's url or prefix is another one")
+}
+
+/// The error of reading an object that is no longer in the state asked for.
+fn changed(name: &str) -> Error {
+    Error::new(Kind::Store, format!("{name} changed while it was being read"))
+        .hint("something else writes into this store; start again")
+}
+
+/// The error of using an upload that was completed, aborted, or removed by someone else.
+fn upload_over(name: &str) -> Error {
+    Error::new(Kind::Store, format!("the upload of {name} has already ended"))
+        .hint("it was aborted, perhaps by a clean-up of unfinished uploads: start again")
+}
+
+/// Fails for a part number that the store cannot take.
+fn check_part(name: &str, number: u32, limits: Limits) -> Result<()> {
+    if (1..=limits.max_parts).contains(&number) {
+        return Ok(());
+    }
+    let text = format!(
+        "part {number} of {name} is out of bounds: the store takes at most {} parts",
+        limits.max_parts
+    );
+    Err(Error::new(Kind::Store, text).hint("use larger parts, or go on in a next volume"))
+}
+
+/// Fails when the numbers, in rising order, are not 1, 2, 3 …
+fn check_no_gaps(name: &str, numbers: impl Iterator<Item = u32>) -> Result<()> {
+    for (expected, number) in (1..).zip(numbers) {
+        if number != expected {
+            return Err(Error::new(Kind::Store, format!("part {expected} of {name} was never stored"))
+                .hint("the upload cannot be completed: start again"));
+        }
+    }
+    Ok(())
 }
