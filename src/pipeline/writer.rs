@@ -23,7 +23,7 @@ pub struct ObjectWriter {
     role: Role,
     content: String,
     cutter: FrameCutter,
-    compressing: VecDeque<JoinHandle<Result<(usize, Vec<u8>)>>>,
+    compressing: VecDeque<Compressing>,
     frames: FrameTable,
     raw_hash: Box<Xxh3>,
     raw_bytes: u64,
@@ -32,6 +32,9 @@ pub struct ObjectWriter {
     part: Vec<u8>,
     volumes: Volumes,
 }
+
+/// A frame in the making: its raw size and its stored bytes.
+type Compressing = JoinHandle<Result<(usize, Vec<u8>)>>;
 
 /// The volumes of an object and the parts on their way.
 struct Volumes {
@@ -164,7 +167,7 @@ impl ObjectWriter {
         Ok(())
     }
 
-    async fn take_compressed(&mut self, next: JoinHandle<Result<(usize, Vec<u8>)>>) -> Result<()> {
+    async fn take_compressed(&mut self, next: Compressing) -> Result<()> {
         let (raw, stored) = next
             .await
             .map_err(|e| Error::new(Kind::Failed, "a compression thread ended unexpectedly").because(e))??;
