@@ -1,5 +1,7 @@
 //! lifeboat: backups that are proven.
 
+pub mod catalog;
+pub mod clock;
 pub mod engines;
 pub mod error;
 pub mod pipeline;
