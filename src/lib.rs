@@ -1,7 +1,9 @@
 //! lifeboat: backups that are proven.
 
 pub mod cancel;
+pub mod catalog;
 pub mod cli;
+pub mod clock;
 pub mod engines;
 pub mod error;
 pub mod pipeline;
