@@ -1,5 +1,6 @@
 //! lifeboat: backups that are proven.
 
+pub mod config;
 pub mod engines;
 pub mod error;
 pub mod pipeline;
