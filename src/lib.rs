@@ -4,6 +4,7 @@ pub mod cancel;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod engines;
 pub mod error;
 pub mod pipeline;
