@@ -27,6 +27,12 @@ impl Canceller {
     }
 }
 
+impl Default for Cancel {
+    fn default() -> Self {
+        Cancel::never()
+    }
+}
+
 impl Cancel {
     /// One that never fires.
     pub fn never() -> Self {

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod engines;
 pub mod error;
+pub mod operations;
 pub mod pipeline;
 pub mod reports;
 pub mod retention;

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::manifest::*;
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::object::{Role, StoredObject, Volume};
+use crate::pipeline::object::{Compression, Role, StoredObject, Volume};
 use crate::stores::{Body, Conditional, Entry, Limits, OpenUpload, SharedStore, Store, Upload, Version};
 
 /// What happens to one operation.
@@ -452,7 +452,7 @@ pub(super) fn sample_object(name: &str, role: Role, bytes: u64) -> StoredObject 
         name: name.to_owned(),
         role,
         content: "rows".to_owned(),
-        compression: "none".to_owned(),
+        compression: Compression::None,
         raw_bytes: bytes,
         stored_bytes: bytes,
         sha256: "0".repeat(64),

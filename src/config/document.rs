@@ -117,10 +117,9 @@ fn fields(table: DeTable<'_>, lines: &Lines<'_>, shown: &Path) -> Result<Vec<Fie
 
 fn item(value: Spanned<DeValue<'_>>, lines: &Lines<'_>, shown: &Path) -> Result<Item> {
     let spot = lines.spot(value.span().start);
-    // The number itself is not shown: it may be a password without its quotes.
-    let unreadable = || {
-        Error::new(Kind::Config, format!("{}: the number is out of range", at(shown, spot)))
-            .hint("give a number that fits into 64 bits, or put a text in double quotes")
+    let unreadable = |what: &str, text: &str| {
+        Error::new(Kind::Config, format!("{}: {what} {text} is out of range", at(shown, spot)))
+            .hint("give a number that fits into 64 bits")
     };
     let data = match value.into_inner() {
         DeValue::String(text) => Data::Text(text.into_owned()),
@@ -128,11 +127,11 @@ fn item(value: Spanned<DeValue<'_>>, lines: &Lines<'_>, shown: &Path) -> Result<
         DeValue::Datetime(date) => Data::Date(date),
         DeValue::Integer(number) => {
             let parsed = i64::from_str_radix(number.as_str(), number.radix());
-            Data::Integer(parsed.map_err(|_| unreadable())?)
+            Data::Integer(parsed.map_err(|_| unreadable("the whole number", number.as_str()))?)
         }
         DeValue::Float(number) => {
             let parsed = number.as_str().parse().ok();
-            Data::Float(parsed.ok_or_else(unreadable)?)
+            Data::Float(parsed.ok_or_else(|| unreadable("the number", number.as_str()))?)
         }
         DeValue::Array(items) => {
             Data::List(items.into_iter().map(|value| item(value, lines, shown)).collect::<Result<_>>()?)

@@ -7,7 +7,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use super::checks::{self, Check};
 use super::layers::{Layers, Reader};
 use super::near::nearest;
-use super::origin::{Origin, Place, ShownValue};
+use super::origin::Place;
 use super::schema::{POLICY, text_keys};
 use crate::error::Result;
 use crate::retention::{Retention, short_duration};
@@ -183,9 +183,7 @@ fn read_checks(name: &str, main: &Layers, reader: &mut Reader<'_>) -> Result<Vec
     checks::refuse_twins(&checks, &format!("policy {name}"))?;
     if !checks.is_empty() {
         let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
-        let entry = reader.entry(KEY).or(main.entries.get(KEY));
-        let origin = entry.map_or(Origin::Default, |entry| entry.place.origin.clone());
-        reader.shown.push(ShownValue { key: reader.full(KEY), value: names.join(", "), origin });
+        reader.show(KEY, names.join(", "));
     }
     Ok(checks)
 }

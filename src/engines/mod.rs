@@ -1,5 +1,7 @@
 //! Databases: one trait, one room for each engine, one table that names them.
 
+pub mod postgres;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,12 +10,14 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::inventory::Inventory;
 use crate::pipeline::object::{CleanEnd, Stored};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::{BackupReader, Sink};
 use crate::secret::Secret;
+
 
 /// How to reach one server.
 #[derive(Debug, Clone, Default)]
@@ -141,6 +145,8 @@ pub struct Captured {
     pub warnings: Vec<String>,
     /// Durations.
     pub phases: Vec<Phase>,
+    /// Proofs beyond those of the objects: that the snapshot lived to the end.
+    pub ends: Vec<CleanEnd>,
 }
 
 /// What a restore needs to know about the backup, besides its objects.
@@ -185,6 +191,8 @@ pub struct RestoreOptions {
     pub staging: bool,
     /// Show what would be done, and do nothing.
     pub dry_run: bool,
+    /// Being told to stop: what was begun is undone then.
+    pub cancel: Cancel,
 }
 
 /// What a restore did.
@@ -348,7 +356,7 @@ pub trait Engine: Send + Sync {
 type Open = fn(&Settings) -> Result<Arc<dyn Engine>>;
 
 /// Every engine, a line each.
-const ENGINES: &[(&str, Open)] = &[];
+const ENGINES: &[(&str, Open)] = &[("postgres", postgres::open)];
 
 /// The words of all engines.
 pub fn names() -> Vec<&'static str> {

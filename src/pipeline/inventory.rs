@@ -1,6 +1,6 @@
 //! What a backup holds: items with their rows, bytes and digest, and definitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,24 @@ impl Item {
     /// `schema.name`, or the name alone.
     pub fn full_name(&self) -> String {
         if self.schema.is_empty() { self.name.clone() } else { format!("{}.{}", self.schema, self.name) }
+    }
+
+    /// How the content of another count of the same item differs from this one, if it does.
+    pub fn difference(&self, found: &Item) -> Option<String> {
+        if self.rows != found.rows {
+            return Some(format!("{} rows in the backup, {} found", self.rows, found.rows));
+        }
+        if self.value != found.value {
+            let show = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+            return Some(format!("value {} in the backup, {} found", show(&self.value), show(&found.value)));
+        }
+        if self.digest != found.digest || self.bytes != found.bytes {
+            return Some(format!(
+                "the content of its {} rows differs (digest {} in the backup, {} found)",
+                self.rows, self.digest, found.digest
+            ));
+        }
+        None
     }
 }
 
@@ -111,9 +129,90 @@ impl Inventory {
         totals
     }
 
+    /// What differs between this, which a backup says of itself, and what was counted from its bytes;
+    /// a line each. Empty when the two agree.
+    pub fn differences(&self, counted: &Inventory) -> Vec<String> {
+        let key = |item: &Item| (item.kind.clone(), item.schema.clone(), item.name.clone());
+        let mut found: BTreeMap<_, &Item> = counted.items.iter().map(|item| (key(item), item)).collect();
+        let mut lines = Vec::new();
+        for item in &self.items {
+            let name = format!("{} {}", item.kind, item.full_name());
+            match found.remove(&key(item)) {
+                None => lines.push(format!("{name} is missing")),
+                Some(other) => lines.extend(item.difference(other).map(|how| format!("{name}: {how}"))),
+            }
+        }
+        lines.extend(
+            found.values().map(|item| format!("{} {} is not in the backup", item.kind, item.full_name())),
+        );
+        let defined: BTreeSet<&Definition> = self.definitions.iter().collect();
+        let counted: BTreeSet<&Definition> = counted.definitions.iter().collect();
+        lines.extend(
+            defined
+                .difference(&counted)
+                .map(|d| format!("definition {} {} is missing or differs", d.kind, d.name)),
+        );
+        lines.extend(
+            counted
+                .difference(&defined)
+                .map(|d| format!("definition {} {} is not in the backup or differs", d.kind, d.name)),
+        );
+        lines
+    }
+
     /// Sorts items and definitions, which every engine does before it hands an inventory over.
     pub fn sort(&mut self) {
         self.items.sort_by(|a, b| (&a.kind, &a.schema, &a.name).cmp(&(&b.kind, &b.schema, &b.name)));
         self.definitions.sort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str, rows: u64, digest: u128) -> Item {
+        Item {
+            kind: "table".into(),
+            schema: "public".into(),
+            name: name.into(),
+            rows,
+            bytes: 10,
+            digest: RowDigest(digest),
+            value: None,
+            place: None,
+            plan: serde_json::Value::Null,
+        }
+    }
+
+    fn with(items: Vec<Item>) -> Inventory {
+        Inventory { items, ..Inventory::default() }
+    }
+
+    #[test]
+    fn differences_name_the_item_and_both_counts() {
+        let backup = with(vec![table("a", 1, 1), table("b", 2, 2), table("c", 3, 3)]);
+        assert_eq!(backup.differences(&backup), Vec::<String>::new());
+        let lines = backup.differences(&with(vec![table("a", 1, 9), table("c", 4, 3), table("d", 0, 0)]));
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(lines[0].starts_with("table public.a: the content of its 1 rows differs"), "{}", lines[0]);
+        assert_eq!(lines[1], "table public.b is missing");
+        assert_eq!(lines[2], "table public.c: 3 rows in the backup, 4 found");
+        assert_eq!(lines[3], "table public.d is not in the backup");
+    }
+
+    #[test]
+    fn a_changed_definition_is_a_difference() {
+        let index = |text| Definition {
+            kind: "INDEX".into(),
+            schema: "public".into(),
+            name: "i".into(),
+            parent: String::new(),
+            owner: String::new(),
+            text: RowDigest(text),
+        };
+        let one = Inventory { definitions: vec![index(1)], ..Inventory::default() };
+        let other = Inventory { definitions: vec![index(2)], ..Inventory::default() };
+        assert_eq!(one.differences(&other).len(), 2);
     }
 }

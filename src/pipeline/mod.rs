@@ -1,5 +1,6 @@
 //! The stages of a stream: digests, frames, objects, child processes; memory is bounded.
 
+pub mod child;
 pub mod digest;
 pub mod frames;
 pub mod inventory;

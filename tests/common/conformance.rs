@@ -207,7 +207,9 @@ pub async fn one_of_sixteen_replaces(store: &SharedStore) {
     let first = store.put("a", text("1")).await.unwrap();
     let races = (0..16).map(|n| {
         let (store, first) = (store.clone(), first.clone());
-        tokio::spawn(async move { store.put_if_match("a", format!("next {n}").into(), &first).await.unwrap() })
+        tokio::spawn(
+            async move { store.put_if_match("a", format!("next {n}").into(), &first).await.unwrap() },
+        )
     });
     let outcomes = join_all(races).await;
     let winners = outcomes.into_iter().filter(|o| matches!(o.as_ref().unwrap(), Conditional::Done(_)));
@@ -238,7 +240,8 @@ pub async fn reads_every_edge_of_a_range(store: &SharedStore) {
         assert!(got == slice, "bytes {start} to {end:?} are others");
     }
     for (start, end) in [(0, Some(size + 1)), (size - 1, Some(size + 1)), (size + 1, None), (9, Some(8))] {
-        let error = store.read("x", start, end, None).await.err().unwrap_or_else(|| panic!("{start} {end:?}"));
+        let error =
+            store.read("x", start, end, None).await.err().unwrap_or_else(|| panic!("{start} {end:?}"));
         assert!(error.message().contains("are not there"), "{error}");
     }
 }

@@ -77,7 +77,14 @@ fn start() -> Server {
         .args(["-c", SHELL, "sh"])
         .arg(&directory)
         .arg(&binary)
-        .args(["--port", &format!("127.0.0.1:{port}"), "--keep-alive", "--quiet", "posix", "--versioning-dir"])
+        .args([
+            "--port",
+            &format!("127.0.0.1:{port}"),
+            "--keep-alive",
+            "--quiet",
+            "posix",
+            "--versioning-dir",
+        ])
         .arg(directory.join("versions"))
         .arg(directory.join("data"))
         .env("ROOT_ACCESS_KEY_ID", ACCESS_KEY)

@@ -1,3 +1,21 @@
-//! PostgreSQL.
+//! PostgreSQL: connections, consistent snapshots, tools, the archive, restores and drills.
 
 pub mod archive;
+pub mod connect;
+pub mod dump;
+mod engine;
+pub mod globals;
+pub mod holder;
+pub mod identity;
+pub mod pgpass;
+pub mod privileges;
+pub mod properties;
+pub mod resolve;
+mod restore;
+pub mod service;
+pub mod settings;
+pub mod tables;
+pub mod tls;
+pub mod tools;
+
+pub use engine::{Postgres, open};

@@ -20,9 +20,10 @@ pub(super) fn explain(root: &Path, action: &str, path: &Path, cause: io::Error) 
 
 fn hint(root: &Path, cause: &io::Error) -> Option<String> {
     let errno = Errno::from_raw(cause.raw_os_error()?);
+    let directory = root;
     let root = root.display();
     Some(match errno {
-        Errno::ENOSPC => format!("{}; make room, or prune old backups", free(Path::new(&root.to_string()))),
+        Errno::ENOSPC => format!("{}; make room, or prune old backups", free(directory)),
         Errno::EDQUOT => {
             format!("the disk quota of this user is used up in {root}: raise it or prune old backups")
         }

@@ -81,12 +81,13 @@ impl S3Store {
 
     /// The condition did not hold; unless an earlier try of ours is what changed it.
     async fn refused(&self, key: &str, body: &Bytes, unsure: bool) -> Result<Conditional> {
-        if unsure {
-            if let Some((present, version)) = self.get(key).await? {
-                if present == *body {
-                    return Ok(Conditional::Done(version));
-                }
-            }
+        if !unsure {
+            return Ok(Conditional::Refused);
+        }
+        if let Some((present, version)) = self.get(key).await?
+            && present == *body
+        {
+            return Ok(Conditional::Done(version));
         }
         Ok(Conditional::Refused)
     }

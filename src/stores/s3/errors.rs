@@ -31,10 +31,7 @@ where
 {
     let Meaning { what, hint } = match error {
         SdkError::ServiceError(failure) => answered(place, failure.err(), failure.raw()),
-        SdkError::ResponseError(failure) => meaning(
-            format!("an answer that is not S3 (HTTP {}): {}", failure.raw().status(), deepest(error)),
-            format!("check that endpoint {} is an S3 server, not a web page or a proxy", place.server),
-        ),
+        SdkError::ResponseError(failure) => not_s3(place, failure.raw()),
         SdkError::TimeoutError(_) => timed_out(place),
         _ => not_answered(place, error),
     };
@@ -73,9 +70,22 @@ where
     }
 }
 
+/// Something else than an S3 server answered.
+fn not_s3(place: &Place, response: &HttpResponse) -> Meaning {
+    let kind = response.headers().get("content-type").unwrap_or("no content type");
+    meaning(
+        format!("the answer is not that of an S3 server (HTTP {}, {kind})", response.status()),
+        format!("check that {} is an S3 server, not a web page or a proxy", place.server),
+    )
+}
+
 /// The server answered with an error.
 fn answered<E: ProvideErrorMetadata>(place: &Place, error: &E, response: &HttpResponse) -> Meaning {
     let status = response.status().as_u16();
+    let html = response.headers().get("content-type").is_some_and(|kind| kind.starts_with("text/html"));
+    if error.code().is_none() && (html || status < 300) {
+        return not_s3(place, response);
+    }
     let code = error.code().unwrap_or(match status {
         301 | 307 => "PermanentRedirect",
         403 => "AccessDenied",
@@ -90,8 +100,9 @@ fn answered<E: ProvideErrorMetadata>(place: &Place, error: &E, response: &HttpRe
             format!("bucket {bucket} does not exist (NoSuchBucket)"),
             format!("create bucket {bucket} at {server}, or correct url in [store]"),
         ),
-        "InvalidAccessKeyId" => meaning(
-            "the store does not know the access key (InvalidAccessKeyId)",
+        // The second is versitygw's.
+        "InvalidAccessKeyId" | "XAdminUserNotFound" => meaning(
+            format!("the store does not know the access key ({code})"),
             format!("check AWS_ACCESS_KEY_ID or the profile: are these the keys of {server}?"),
         ),
         "SignatureDoesNotMatch" => meaning(
@@ -208,13 +219,13 @@ fn not_answered(place: &Place, error: &(dyn StdError + 'static)) -> Meaning {
             format!("there is no route to {server}"),
             "check the network, the VPN and any network policy of this pod",
         ),
-        _ if texts.iter().any(|text| text.contains("timed out") || text.contains("timeout")) => {
-            timed_out(place)
-        }
         _ if texts.iter().any(|text| text.contains("minimum throughput")) => meaning(
             format!("sending to {server} stalled"),
             "check the network between here and the store, and the store's own log",
         ),
+        _ if texts.iter().any(|text| text.contains("timed out") || text.contains("timeout")) => {
+            timed_out(place)
+        }
         _ => meaning(
             format!("the connection to {server} failed: {}", deepest(error)),
             "check the network between here and the store; it was tried several times",

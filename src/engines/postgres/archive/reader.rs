@@ -48,6 +48,8 @@ pub struct ArchiveReader {
     rows: RowCounter,
     object: Box<Xxh3>,
     object_bytes: u64,
+    /// The large objects of the block under way; they count when it is complete.
+    block_objects: LargeObjects,
     tables: Vec<TableData>,
     large_objects: LargeObjects,
     failed: Option<ArchiveError>,
@@ -81,6 +83,7 @@ impl ArchiveReader {
             rows: RowCounter::new(),
             object: Box::new(Xxh3::new()),
             object_bytes: 0,
+            block_objects: LargeObjects::default(),
             tables: Vec::new(),
             large_objects: LargeObjects::default(),
             failed: None,
@@ -144,14 +147,17 @@ impl ArchiveReader {
         self.into_archive()
     }
 
-    /// The parts that were wanted have been read. Fails unless each of these entries that must have data
-    /// had its complete block; what the archive says of other entries is not complete.
+    /// The parts that were wanted have been read. Fails unless each of these entries is there and, if it
+    /// must have data, had its complete block; what the archive says of other entries is not complete.
     pub fn finish_selected(self, dump_ids: &[i32]) -> Result<Archive, ArchiveError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
         if let Some(toc) = &self.toc {
-            let positions = dump_ids.iter().filter_map(|id| toc.position(*id));
-            self.check_blocks(
-                positions.map(|position| (&toc.entries()[position], &self.complete[position])),
-            )?;
+            let missing = |entry| ArchiveError::Missing { at: self.at, entry, more: 0 };
+            let find = |id: &i32| toc.position(*id).ok_or_else(|| missing(format!("dump id {id}")));
+            let positions = dump_ids.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+            self.check_blocks(positions.iter().map(|at| (&toc.entries()[*at], &self.complete[*at])))?;
         }
         self.into_archive()
     }
@@ -255,9 +261,9 @@ impl ArchiveReader {
                 if length > 0 {
                     self.state = State::ObjectChunk { left: length };
                 } else {
-                    self.large_objects.objects += 1;
-                    self.large_objects.bytes += self.object_bytes;
-                    self.large_objects.digest.add_hash(self.object.digest128());
+                    self.block_objects.objects += 1;
+                    self.block_objects.bytes += self.object_bytes;
+                    self.block_objects.digest.add_hash(self.object.digest128());
                     self.state = State::ObjectId;
                 }
             }
@@ -315,7 +321,7 @@ impl ArchiveReader {
         if kind == BLOCK_ROWS {
             self.state = State::RowChunkLength;
         } else {
-            self.large_objects.at.get_or_insert(at);
+            self.block_objects = LargeObjects { at: Some(at), ..LargeObjects::default() };
             self.state = State::ObjectId;
         }
         on(Event::BlockStart { dump_id: entry.dump_id, at });
@@ -346,6 +352,11 @@ impl ArchiveReader {
     /// An OID is written as a signed integer: those above 2^31 come out negative. 0 ends the block.
     fn begin_object(&mut self, oid: i64, on: &mut dyn FnMut(Event)) -> Result<(), ArchiveError> {
         if oid == 0 {
+            let block = self.block_objects;
+            self.large_objects.at = self.large_objects.at.or(block.at);
+            self.large_objects.objects += block.objects;
+            self.large_objects.bytes += block.bytes;
+            self.large_objects.digest.add_hash(block.digest.0);
             self.end_block(on);
             return Ok(());
         }

@@ -42,6 +42,8 @@ pub struct BlockSelector {
     mode: Mode,
     /// The head of an undecided block: less than ten bytes.
     held: Vec<u8>,
+    /// Wanted blocks that have ended.
+    ended: HashSet<i32>,
 }
 
 impl BlockSelector {
@@ -52,7 +54,35 @@ impl BlockSelector {
             wanted: wanted.into_iter().collect(),
             mode: Mode::Pass,
             held: Vec::new(),
+            ended: HashSet::new(),
         }
+    }
+
+    /// Lets through the blocks of these entries of an archive whose table of contents, which ends at
+    /// `at`, is known. Use [`BlockSelector::skip_to`] to go to where they are.
+    pub fn resume(toc: Toc, at: u64, wanted: impl IntoIterator<Item = i32>) -> Self {
+        BlockSelector {
+            reader: ArchiveReader::resume(toc, at),
+            mode: Mode::Undecided,
+            ..BlockSelector::new(wanted)
+        }
+    }
+
+    /// Goes on at another block, at offset `at`. A block under way is given up.
+    pub fn skip_to(&mut self, at: u64) {
+        self.reader.skip_to(at);
+        self.mode = Mode::Undecided;
+        self.held.clear();
+    }
+
+    /// True when the block of a wanted entry has been let through to its end.
+    pub fn has_passed(&self, dump_id: i32) -> bool {
+        self.ended.contains(&dump_id)
+    }
+
+    /// True in the middle of a wanted block.
+    pub fn is_passing(&self) -> bool {
+        self.mode == Mode::Pass
     }
 
     /// The table of contents, once it is complete.
@@ -65,10 +95,15 @@ impl BlockSelector {
     /// What was wanted and came before a fault in the same bytes may not have been handed on.
     pub fn feed(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8])) -> Result<(), ArchiveError> {
         let start = self.reader.offset();
-        let BlockSelector { reader, wanted, mode, held } = self;
+        let BlockSelector { reader, wanted, mode, held, ended } = self;
         let mut done = 0;
         reader.feed(bytes, &mut |event| match event {
             Event::TocEnd { at } | Event::BlockEnd { at, .. } => {
+                if let Event::BlockEnd { dump_id, .. } = event
+                    && wanted.contains(&dump_id)
+                {
+                    ended.insert(dump_id);
+                }
                 let end = (at - start) as usize;
                 if *mode == Mode::Pass {
                     out(&bytes[done..end]);
@@ -95,5 +130,11 @@ impl BlockSelector {
     /// The stream ended. Fails unless all of it, wanted or not, was complete.
     pub fn finish(self) -> Result<Archive, ArchiveError> {
         self.reader.finish()
+    }
+
+    /// What was wanted has been read. Fails unless each wanted block was let through whole.
+    pub fn finish_selected(self) -> Result<Archive, ArchiveError> {
+        let ids: Vec<i32> = self.wanted.iter().copied().collect();
+        self.reader.finish_selected(&ids)
     }
 }

@@ -301,6 +301,19 @@ fn a_reader_can_go_on_at_chosen_blocks() {
     reader.skip_to(first.at);
     reader.feed(&PG17[first.at as usize..end(first.dump_id)], &mut |_| {}).unwrap();
     assert!(reader.check_complete().is_err());
+    assert!(matches!(reader.clone().finish_selected(&[999_999]), Err(ArchiveError::Missing { .. })));
     let archive = reader.finish_selected(&[first.dump_id, last.dump_id]).unwrap();
     assert_eq!(archive.tables, [last, first]);
+    // A block that is given up in its middle leaves nothing behind.
+    let objects = whole.large_objects.at.unwrap();
+    let mut reader = ArchiveReader::resume(whole.toc.clone(), objects);
+    reader.feed(&PG17[objects as usize..PG17.len() - 1], &mut |_| {}).unwrap();
+    reader.skip_to(objects);
+    let given_up = reader.clone().finish_selected(&[]).unwrap().large_objects;
+    assert!(given_up.objects < whole.large_objects.objects, "{given_up:?}");
+    reader.skip_to(last.at);
+    reader.feed(&PG17[last.at as usize..end(last.dump_id) - 1], &mut |_| {}).unwrap();
+    reader.skip_to(first.at);
+    reader.feed(&PG17[first.at as usize..end(first.dump_id)], &mut |_| {}).unwrap();
+    assert_eq!(reader.finish_selected(&[first.dump_id]).unwrap().tables, [first]);
 }

@@ -56,9 +56,9 @@ impl Said {
 }
 
 fn tolerable(error: &str) -> bool {
-    NEWER_SETTINGS.iter().any(|name| {
-        error.ends_with(&format!("ERROR:  unrecognized configuration parameter \"{name}\""))
-    })
+    NEWER_SETTINGS
+        .iter()
+        .any(|name| error.ends_with(&format!("ERROR:  unrecognized configuration parameter \"{name}\"")))
 }
 
 #[cfg(test)]

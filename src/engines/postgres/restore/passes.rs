@@ -115,13 +115,16 @@ mod tests {
     #[test]
     fn only_the_data_pass_reads_the_stream() {
         let options = RestoreOptions::default();
-        assert_eq!(words(Pass::Data, &options, 4), [
-            "--no-password",
-            "--section=data",
-            "--format=custom",
-            "--dbname=service=lifeboat",
-            "--exit-on-error"
-        ]);
+        assert_eq!(
+            words(Pass::Data, &options, 4),
+            [
+                "--no-password",
+                "--section=data",
+                "--format=custom",
+                "--dbname=service=lifeboat",
+                "--exit-on-error"
+            ]
+        );
         assert_eq!(words(Pass::Finish, &options, 4)[5..], ["--jobs=4", "/t/toc"]);
         assert_eq!(words(Pass::Definitions, &options, 4)[5..], ["/t/toc"]);
     }

@@ -80,7 +80,9 @@ fn dollar_quoted(text: &str) -> Option<usize> {
     let tag_end = text[1..].find('$')? + 2;
     let tag = &text[..tag_end];
     let word = &tag[1..tag.len() - 1];
-    if !word.chars().all(|c| c.is_alphanumeric() || c == '_') || word.starts_with(|c: char| c.is_ascii_digit()) {
+    if !word.chars().all(|c| c.is_alphanumeric() || c == '_')
+        || word.starts_with(|c: char| c.is_ascii_digit())
+    {
         return None;
     }
     text[tag_end..].find(tag).map(|end| tag_end + end + tag.len())
@@ -98,10 +100,10 @@ mod tests {
 
     #[test]
     fn escapes_and_dollars_are_known() {
-        assert_eq!(split("COMMENT ON ROLE x IS E'it\\'s; fine'; SELECT $a$;'$a$;"), [
-            "COMMENT ON ROLE x IS E'it\\'s; fine'",
-            "SELECT $a$;'$a$"
-        ]);
+        assert_eq!(
+            split("COMMENT ON ROLE x IS E'it\\'s; fine'; SELECT $a$;'$a$;"),
+            ["COMMENT ON ROLE x IS E'it\\'s; fine'", "SELECT $a$;'$a$"]
+        );
     }
 
     #[test]

@@ -1,0 +1,180 @@
+//! The PostgreSQL engine: the trait, put together from the files beside this one.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::OnceCell;
+
+use crate::engines::postgres::dump::DUMP;
+use crate::engines::postgres::resolve::{self, Connection, Inputs};
+use crate::engines::postgres::tools::{Tool, Tools};
+use crate::engines::postgres::{archive, settings};
+use crate::engines::{
+    Captured, Comparison, Endpoint, Engine, Finding, Host, Origin, Query, RestoreOptions, Restored, Settings,
+    Site, Staging, Target,
+};
+use crate::error::Result;
+use crate::pipeline::child::Spec;
+use crate::pipeline::frames::place_of;
+use crate::pipeline::inventory::Inventory;
+use crate::pipeline::progress::Progress;
+use crate::pipeline::{BackupReader, Sink};
+
+/// One source, or any server that a restore of it goes to.
+#[derive(Debug)]
+pub struct Postgres {
+    pub(super) settings: Settings,
+    pub(super) connection: Connection,
+    tools: OnceCell<Tools>,
+}
+
+/// Makes the engine of a source.
+///
+/// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config) when the endpoint does not make sense.
+pub fn open(settings: &Settings) -> Result<Arc<dyn Engine>> {
+    Ok(Arc::new(Postgres::new(settings)?))
+}
+
+/// Resolves an endpoint into a connection.
+///
+/// # Errors
+/// [`Kind::Config`](crate::error::Kind::Config) when the endpoint does not make sense.
+pub(super) fn resolve_endpoint(endpoint: &Endpoint, host: &Host) -> Result<Connection> {
+    resolve::resolve(&Inputs {
+        password: endpoint.password.clone(),
+        url: endpoint.url.clone(),
+        variables: host.environment.clone(),
+        ..Inputs::default()
+    })
+}
+
+impl Postgres {
+    /// Makes the engine of a source.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) when the endpoint does not make sense.
+    pub fn new(settings: &Settings) -> Result<Postgres> {
+        Ok(Postgres {
+            connection: resolve_endpoint(&settings.endpoint, &settings.host)?,
+            settings: settings.clone(),
+            tools: OnceCell::new(),
+        })
+    }
+
+    /// What is installed; looked for once.
+    pub(super) async fn tools(&self) -> Result<&Tools> {
+        let configured = self.settings.endpoint.tools.as_deref();
+        let path = self.settings.host.environment.get("PATH").map(String::as_str);
+        self.tools.get_or_try_init(|| Tools::discover(configured, path)).await
+    }
+
+    /// A child that reaches this connection with the pinned settings for a server of this version.
+    pub(super) fn child(
+        &self,
+        connection: &Connection,
+        tool: &Tool,
+        server_version: u32,
+        extra_options: &str,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Result<Spec> {
+        let options = format!("{} {extra_options}", settings::child_options(server_version));
+        let environment = connection.environment(&self.settings.host.environment, options.trim())?;
+        let mut spec = Spec::new(&tool.path, arguments);
+        spec.name = tool.name.clone();
+        spec.environment = environment.variables().clone();
+        spec.secrets = connection.secrets();
+        spec.guard = Some(Box::new(environment));
+        Ok(spec)
+    }
+}
+
+#[async_trait]
+impl Engine for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn method(&self) -> &'static str {
+        "dump"
+    }
+
+    fn describe(&self) -> String {
+        self.connection.to_string()
+    }
+
+    async fn preflight(&self) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+
+    async fn backup(&self, sink: &Sink, progress: &Progress) -> Result<Captured> {
+        self.dump(sink, progress).await
+    }
+
+    async fn recount(&self, from: &BackupReader) -> Result<Inventory> {
+        let starts = from.frames(DUMP)?.raw_starts();
+        let mut stream = from.stream(DUMP)?;
+        let mut reader = archive::ArchiveReader::new();
+        while let Some(chunk) = stream.next().await? {
+            reader.feed(&chunk, &mut |_| {})?;
+            from.progress().add_raw(chunk.len() as u64);
+        }
+        let archive = reader.finish()?;
+        let mut inventory = archive::inventory::inventory(&archive, &|at| Some(place_of(&starts, at)));
+        inventory.settings = settings::recorded();
+        Ok(inventory)
+    }
+
+    async fn restore(
+        &self,
+        from: &BackupReader,
+        origin: &Origin,
+        target: &Target,
+        options: &RestoreOptions,
+    ) -> Result<Restored> {
+        self.restore_into(from, origin, target, options).await
+    }
+
+    async fn compare(
+        &self,
+        target: &Target,
+        plan: &Inventory,
+        origin: &Origin,
+        progress: &Progress,
+    ) -> Result<Comparison> {
+        let _ = (target, plan, origin, progress);
+        Ok(Comparison::default())
+    }
+
+    async fn provision(&self, staging: &Staging, origin: &Origin, raw_bytes: u64) -> Result<Box<dyn Site>> {
+        let _ = (staging, origin, raw_bytes);
+        Err(crate::error::Error::new(crate::error::Kind::Failed, "x"))
+    }
+
+    async fn preflight_staging(&self, staging: &Staging) -> Result<Vec<Finding>> {
+        let _ = staging;
+        Ok(Vec::new())
+    }
+
+    async fn ask(&self, target: &Target, query: &Query) -> Result<Option<String>> {
+        let _ = (target, query);
+        Ok(None)
+    }
+
+    async fn structural_check(&self, target: &Target) -> Result<Option<String>> {
+        let _ = target;
+        Ok(None)
+    }
+
+    fn by_hand(&self, print_object: &str) -> Vec<String> {
+        let print = |object: &str| print_object.replace("OBJECT", object);
+        vec![
+            "set -euo pipefail".to_owned(),
+            format!("{} | sha256sum   # must be the sha256 of {DUMP}", print(DUMP)),
+            format!("{} | zstd -dc | psql -d postgres", print(super::dump::GLOBALS)),
+            "createdb --template=template0 NEW_DATABASE".to_owned(),
+            format!("{} | zstd -dc | pg_restore --exit-on-error -d NEW_DATABASE", print(DUMP)),
+        ]
+    }
+}

@@ -1,0 +1,156 @@
+//! What is on the target server already: what must not be overwritten, and how a name changes hands.
+
+use crate::engines::postgres::archive::TableRef;
+use crate::engines::postgres::connect::{self, Session};
+use crate::engines::postgres::identity::Identity;
+use crate::engines::postgres::resolve::Connection;
+use crate::engines::postgres::settings::{quote_identifier, quote_literal};
+use crate::engines::{Origin, RestoreOptions};
+use crate::error::{Error, Kind, Result};
+
+/// Names of unfinished databases begin with this.
+const WORK: &str = "lifeboat_restoring_";
+
+/// Databases to which a session can connect that creates others.
+const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+
+/// A session on the target's server, in a database that is not the target itself.
+pub(super) async fn administrate(connection: &Connection, name: &str) -> Result<Session> {
+    let mut last = None;
+    for database in MAINTENANCE.iter().filter(|database| **database != name) {
+        match connect::connect(&connection.with_database(database)).await {
+            Ok(session) => return Ok(session),
+            Err(error) => last = last.or(Some(error)),
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new(Kind::Unreachable, "the target has no maintenance database")))
+}
+
+/// Decides whether the target may be written to. True when the database is there already.
+pub(super) async fn check(
+    admin: &Session,
+    identity: &Identity,
+    origin: &Origin,
+    name: &str,
+    options: &RestoreOptions,
+) -> Result<bool> {
+    let row = admin.opt("SELECT oid FROM pg_catalog.pg_database WHERE datname = $1", &[&name]).await?;
+    let exists = row.is_some();
+    let shown = admin.connection().with_database(name);
+    if exists && is_source(identity, row.map(|row| row.get(0)), origin, name) {
+        return Err(Error::new(Kind::Unreachable, format!("{shown} is the source of this backup"))
+            .hint("restore under another name, look at the result, and rename the databases then"));
+    }
+    match (&options.replace, exists) {
+        (Some(typed), _) if typed != name => Err(Error::new(
+            Kind::Usage,
+            format!("--replace {typed} does not name the target database {name}"),
+        )
+        .hint(format!("type the name in full: --replace {name}"))),
+        (None, true) if !options.data_only => {
+            Err(Error::new(Kind::Unreachable, format!("the database {shown} exists already"))
+                .hint(format!("restore under another name, or replace it: --replace {name}")))
+        }
+        (_, false) if options.data_only => {
+            Err(Error::new(Kind::Unreachable, format!("the database {shown} does not exist"))
+                .hint("--data-only fills tables that exist; restore the definitions first (--schema-only)"))
+        }
+        _ => Ok(exists),
+    }
+}
+
+/// True when the target is the very database that was backed up, or one of the same name on a copy
+/// of its cluster: the spelling of the URL does not matter.
+fn is_source(identity: &Identity, oid: Option<u32>, origin: &Origin, name: &str) -> bool {
+    let told = |key: &str| origin.server.get(key).map(String::as_str);
+    let same_cluster = match (told("system_identifier"), &identity.system_identifier) {
+        (Some(theirs), Some(mine)) => theirs == mine,
+        _ => told("started_us") == Some(identity.started_us.to_string().as_str()),
+    };
+    let same_oid = oid.is_some_and(|oid| told("database_oid") == Some(oid.to_string().as_str()));
+    same_cluster && (told("database") == Some(name) || same_oid)
+}
+
+/// Fails when a table that is to be filled has rows already.
+pub(super) async fn check_empty(connection: &Connection, tables: &[TableRef]) -> Result<()> {
+    let session = connect::connect(connection).await?;
+    for table in tables {
+        let quoted = format!("{}.{}", quote_identifier(&table.schema), quote_identifier(&table.name));
+        let row = session.one(&format!("SELECT EXISTS (SELECT FROM {quoted})"), &[]).await?;
+        if row.get(0) {
+            let name = format!("{}.{}", table.schema, table.name);
+            return Err(Error::new(
+                Kind::Unreachable,
+                format!("the table {name} of {connection} has rows already"),
+            )
+            .hint("--data-only fills empty tables; truncate them, or restore into a new database"));
+        }
+    }
+    session.close().await
+}
+
+/// The name to work under. A drill's database has a name of its own already.
+pub(super) fn work_name(name: &str, staging: bool) -> String {
+    if staging {
+        return name.to_owned();
+    }
+    let random: String = std::iter::repeat_with(|| fastrand::char('a'..='z')).take(10).collect();
+    format!("{WORK}{random}")
+}
+
+/// Says in a comment what an unfinished database is.
+pub(super) async fn mark(admin: &Session, work: &str, name: &str) -> Result<()> {
+    if work == name {
+        return Ok(());
+    }
+    let comment = format!("unfinished lifeboat restore of {name}; may be dropped when no restore runs");
+    admin
+        .batch(&format!("COMMENT ON DATABASE {} IS {}", quote_identifier(work), quote_literal(&comment)))
+        .await
+}
+
+/// Removes an unfinished database, with whoever is still connected to it.
+pub(super) async fn remove(admin: &Session, work: &str) -> Result<()> {
+    let session = connect::connect(admin.connection()).await?;
+    session.batch(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_identifier(work))).await?;
+    session.close().await
+}
+
+/// Gives the finished database its name. What had the name before is renamed first and dropped last,
+/// so that at every moment one of the two is whole.
+pub(super) async fn take_place(admin: &Session, work: &str, name: &str, exists: bool) -> Result<()> {
+    let (new, real) = (quote_identifier(work), quote_identifier(name));
+    if !exists {
+        admin.batch(&format!("COMMENT ON DATABASE {new} IS NULL")).await?;
+        return admin.batch(&format!("ALTER DATABASE {new} RENAME TO {real}")).await;
+    }
+    let old = work_name(name, false).replace(WORK, "lifeboat_replaced_");
+    let aside = quote_identifier(&old);
+    admin.batch(&format!("ALTER DATABASE {real} WITH ALLOW_CONNECTIONS false")).await?;
+    let swapped = swap(admin, &new, &real, &aside, name).await;
+    if let Err(error) = swapped {
+        // Whichever of the two has the name now is whole; let sessions in again.
+        let _ = admin.batch(&format!("ALTER DATABASE {real} WITH ALLOW_CONNECTIONS true")).await;
+        return Err(error.while_doing(format!("the restored database could not take the place of {name}")));
+    }
+    admin.batch(&format!("DROP DATABASE {aside} WITH (FORCE)")).await
+}
+
+async fn swap(admin: &Session, new: &str, real: &str, aside: &str, name: &str) -> Result<()> {
+    let end = "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity WHERE datname = $1";
+    for attempt in 0.. {
+        admin.query(end, &[&name]).await?;
+        match admin.batch(&format!("ALTER DATABASE {real} RENAME TO {aside}")).await {
+            Ok(()) => break,
+            // Sessions take a moment to end.
+            Err(error) if attempt >= 50 => return Err(error),
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+        }
+    }
+    admin.batch(&format!("COMMENT ON DATABASE {new} IS NULL")).await?;
+    if let Err(error) = admin.batch(&format!("ALTER DATABASE {new} RENAME TO {real}")).await {
+        admin.batch(&format!("ALTER DATABASE {aside} RENAME TO {real}")).await?;
+        return Err(error);
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! From the store into `pg_restore`'s standard input: every byte passes the archive reader again.
+
+use std::path::Path;
+
+use tokio::io::AsyncWriteExt as _;
+
+use crate::engines::postgres::archive::inventory::{TABLE, TablePlan};
+use crate::engines::postgres::archive::rewrite::BlockSelector;
+use crate::engines::postgres::archive::{Archive, ArchiveReader, Event, Toc};
+use crate::engines::postgres::dump::DUMP;
+use crate::error::{Error, Explain as _, Kind, Result};
+use crate::pipeline::BackupReader;
+use crate::pipeline::child::Input;
+use crate::pipeline::inventory::Inventory;
+
+/// Header and table of contents of an archive: the bytes and what they say.
+pub(super) struct Head {
+    /// The bytes before the first data block: an archive without data for `pg_restore`.
+    pub(super) bytes: Vec<u8>,
+    /// What they say.
+    pub(super) toc: Toc,
+}
+
+/// Reads the head of the archive, and no more of it than the frames that hold it.
+pub(super) async fn head(from: &BackupReader) -> Result<Head> {
+    let mut stream = from.stream_frames(DUMP, 0, from.frames(DUMP)?.len())?;
+    let mut reader = ArchiveReader::new();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await? {
+        let mut end = None;
+        let start = reader.offset();
+        reader.feed(&chunk, &mut |event| {
+            if let Event::TocEnd { at } = event {
+                end = Some((at - start) as usize);
+            }
+        })?;
+        if let (Some(end), Some(toc)) = (end, reader.toc()) {
+            bytes.extend_from_slice(&chunk[..end]);
+            return Ok(Head { bytes, toc: toc.clone() });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    reader.finish()?;
+    Err(Error::new(Kind::Damaged, "the archive has no table of contents"))
+}
+
+impl Head {
+    /// Writes the archive without data to a file.
+    pub(super) fn save(&self, path: &Path) -> Result<()> {
+        std::fs::write(path, &self.bytes)
+            .explain(Kind::Failed, || format!("cannot write {}", path.display()))
+            .map_err(|e| e.hint("set TMPDIR to a directory with room for the definitions of all tables"))
+    }
+}
+
+/// Standard input of a child that may close it early: it has all it needs, or it failed. Which of
+/// the two, its exit status says.
+struct Mouth<'a> {
+    input: &'a mut Input,
+    closed: bool,
+}
+
+impl Mouth<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.closed || bytes.is_empty() {
+            return Ok(());
+        }
+        match self.input.write_all(bytes).await {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => self.closed = true,
+            outcome => outcome.explain(Kind::Failed, || "pg_restore does not take its input".to_owned())?,
+        }
+        Ok(())
+    }
+
+    async fn end(self) {
+        // A pipe that is closed already cannot be closed again.
+        let _ = self.input.shutdown().await;
+    }
+}
+
+/// Feeds the whole archive. Returns what was in it once everything was verified. If the child
+/// closes its input, the rest is not fed; `None` then, and the caller asks the child why.
+pub(super) async fn whole(from: &BackupReader, input: &mut Input) -> Result<Option<Archive>> {
+    let mut stream = from.stream(DUMP)?;
+    let mut reader = ArchiveReader::new();
+    let mut mouth = Mouth { input, closed: false };
+    while let Some(chunk) = stream.next().await? {
+        reader.feed(&chunk, &mut |_| {})?;
+        mouth.write(&chunk).await?;
+        from.progress().add_raw(chunk.len() as u64);
+        if mouth.closed && reader.check_complete().is_err() {
+            return Ok(None);
+        }
+    }
+    mouth.end().await;
+    Ok(Some(reader.finish()?))
+}
+
+/// Feeds the head and the data blocks of the chosen entries alone; reads only the frames that hold
+/// them where the inventory knows their places.
+pub(super) async fn selected(
+    from: &BackupReader,
+    input: &mut Input,
+    head: &Head,
+    wanted: &[i32],
+    inventory: &Inventory,
+) -> Result<Option<Archive>> {
+    let mut mouth = Mouth { input, closed: false };
+    let archive = match blocks(head, wanted, inventory) {
+        Some(blocks) => by_ranges(from, &mut mouth, head, &blocks).await?,
+        None => by_reading_all(from, &mut mouth, wanted).await?,
+    };
+    mouth.end().await;
+    Ok(archive)
+}
+
+/// One data block: whose it is and where it is.
+struct Block {
+    dump_id: i32,
+    frame: usize,
+    offset: u64,
+}
+
+/// The places of all wanted blocks in stream order, if every one is known by itself.
+fn blocks(head: &Head, wanted: &[i32], inventory: &Inventory) -> Option<Vec<Block>> {
+    let mut blocks = Vec::new();
+    for entry in wanted.iter().filter_map(|id| head.toc.get(*id)).filter(|entry| entry.has_data()) {
+        let target = &entry.copy.as_ref()?.table;
+        let item = inventory
+            .items
+            .iter()
+            .find(|item| item.kind == TABLE && item.schema == target.schema && item.name == target.name)?;
+        let plan: TablePlan = serde_json::from_value(item.plan.clone()).ok()?;
+        if plan.via_root {
+            return None; // several blocks share the item
+        }
+        let place = item.place?;
+        blocks.push(Block { dump_id: entry.dump_id, frame: place.frame as usize, offset: place.offset });
+    }
+    blocks.sort_by_key(|block| (block.frame, block.offset));
+    Some(blocks)
+}
+
+/// Small tables share a frame, so one range may bring several wanted blocks.
+async fn by_ranges(
+    from: &BackupReader,
+    mouth: &mut Mouth<'_>,
+    head: &Head,
+    blocks: &[Block],
+) -> Result<Option<Archive>> {
+    let table = from.frames(DUMP)?;
+    let starts = table.raw_starts();
+    let ids = blocks.iter().map(|block| block.dump_id);
+    let mut selector = BlockSelector::resume(head.toc.clone(), head.bytes.len() as u64, ids);
+    mouth.write(&head.bytes).await?;
+    let mut out = Vec::new();
+    for block in blocks {
+        if selector.has_passed(block.dump_id) {
+            continue;
+        }
+        let Some(start) = starts.get(block.frame) else {
+            return Err(Error::new(Kind::Damaged, "the inventory names a frame that is not there"));
+        };
+        selector.skip_to(start + block.offset);
+        let mut stream = from.stream_frames(DUMP, block.frame, table.len())?;
+        let mut skip = block.offset as usize;
+        while !selector.has_passed(block.dump_id) || selector.is_passing() {
+            let Some(chunk) = stream.next().await? else { break };
+            let Some(bytes) = chunk.get(skip..) else {
+                return Err(Error::new(Kind::Damaged, "the inventory names a place behind its frame"));
+            };
+            skip = 0;
+            out.clear();
+            selector.feed(bytes, &mut |bytes| out.extend_from_slice(bytes))?;
+            mouth.write(&out).await?;
+            from.progress().add_raw(bytes.len() as u64);
+            if mouth.closed {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(selector.finish_selected()?))
+}
+
+async fn by_reading_all(
+    from: &BackupReader,
+    mouth: &mut Mouth<'_>,
+    wanted: &[i32],
+) -> Result<Option<Archive>> {
+    let mut stream = from.stream(DUMP)?;
+    let mut selector = BlockSelector::new(wanted.iter().copied());
+    let mut out = Vec::new();
+    while let Some(chunk) = stream.next().await? {
+        out.clear();
+        selector.feed(&chunk, &mut |bytes| out.extend_from_slice(bytes))?;
+        mouth.write(&out).await?;
+        from.progress().add_raw(chunk.len() as u64);
+    }
+    Ok(Some(selector.finish()?))
+}

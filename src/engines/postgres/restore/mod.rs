@@ -1,0 +1,376 @@
+//! Restoring: a new database, three passes of `pg_restore`, and nothing half-visible.
+//!
+//! The work happens in a database of a temporary name, which gets its real name as the very last
+//! step. So a restore that fails, is stopped or is killed never leaves something that looks like the
+//! database; and one that replaces a database removes the old one only when the new one is whole.
+
+mod existing;
+mod feed;
+mod globals;
+mod messages;
+mod passes;
+mod statements;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::engines::postgres::archive::inventory as counted;
+use crate::engines::postgres::archive::rewrite::list_file;
+use crate::engines::postgres::archive::{Archive, TableRef};
+use crate::engines::postgres::connect::Session;
+use crate::engines::postgres::dump::DUMP;
+use crate::engines::postgres::engine::resolve_endpoint;
+use crate::engines::postgres::identity::Identity;
+use crate::engines::postgres::properties::{self, CreateOptions, Properties};
+use crate::engines::postgres::tools::Tool;
+use crate::engines::postgres::{Postgres, settings};
+use crate::engines::{Origin, Phase, RestoreOptions, Restored, Target};
+use crate::error::{Error, Explain as _, Kind, Result};
+use crate::pipeline::BackupReader;
+use crate::pipeline::child;
+use crate::pipeline::inventory::Inventory;
+use crate::pipeline::object::CleanEnd;
+
+use feed::Head;
+use messages::Said;
+use passes::{Files, Pass};
+
+/// What `pg_restore`'s sessions get besides the pinned settings: memory to sort indexes, and no wait
+/// for each table's commit to reach the disk; the commit that ends the restore waits for all of them.
+const LOADING: &str = "-c maintenance_work_mem=256MB -c synchronous_commit=off";
+
+/// Connections of the last pass, at most: each may use `maintenance_work_mem`.
+const MAX_JOBS: usize = 8;
+
+/// Everything that is known before the first change is made.
+struct Plan<'a> {
+    from: &'a BackupReader,
+    options: &'a RestoreOptions,
+    properties: Properties,
+    inventory: Inventory,
+    head: Head,
+    /// The entries to restore, if not all.
+    wanted: Option<Vec<i32>>,
+    tool: Tool,
+    /// The database as it shall be called.
+    name: String,
+}
+
+/// What the passes did.
+#[derive(Default)]
+struct Done {
+    archive: Option<Archive>,
+    phases: Vec<Phase>,
+    warnings: Vec<String>,
+}
+
+impl Postgres {
+    /// Restores into a target. See [`crate::engines::Engine::restore`].
+    pub(super) async fn restore_into(
+        &self,
+        from: &BackupReader,
+        origin: &Origin,
+        target: &Target,
+        options: &RestoreOptions,
+    ) -> Result<Restored> {
+        let connection = resolve_endpoint(&target.endpoint, &self.settings.host)?;
+        let name = target.database.clone().unwrap_or_else(|| connection.database.clone());
+        let admin = existing::administrate(&connection, &name).await?;
+        let identity = Identity::of(&admin).await?;
+        let exists = existing::check(&admin, &identity, origin, &name, options).await?;
+        let plan = self.plan(from, origin, options, &admin, name.clone()).await?;
+        let shown = admin.connection().with_database(&name).to_string();
+        if options.dry_run {
+            return Ok(nothing_done(shown, &plan));
+        }
+
+        let mut warnings: Vec<String> = plan.tool.warning.iter().cloned().collect();
+        let mut phases = Vec::new();
+        if options.globals {
+            let began = Instant::now();
+            warnings.extend(globals::restore(from, &admin).await?);
+            phases.push(phase("globals", began));
+        }
+        let done = if options.data_only {
+            existing::check_empty(&admin.connection().with_database(&name), &plan.targets()).await?;
+            self.run_passes(&plan, &admin, &name).await?
+        } else {
+            self.into_new_database(&plan, &admin, exists).await?
+        };
+        warnings.extend(done.warnings);
+        phases.extend(done.phases);
+        let inventory = plan.counted(done.archive)?;
+        let totals = inventory.totals();
+        Ok(Restored {
+            target: shown,
+            rows: totals.rows,
+            raw_bytes: from.progress().raw(),
+            inventory,
+            phases,
+            warnings,
+            end: CleanEnd::of(format!("{} {}", plan.tool.name, plan.tool.version)),
+        })
+    }
+
+    async fn plan<'a>(
+        &self,
+        from: &'a BackupReader,
+        origin: &Origin,
+        options: &'a RestoreOptions,
+        admin: &Session,
+        name: String,
+    ) -> Result<Plan<'a>> {
+        let properties: Properties = serde_json::from_value(origin.properties.clone())
+            .explain(Kind::Damaged, || "the manifest does not tell the database's properties".to_owned())?;
+        let dump_major = origin.tools.get("pg_dump").and_then(|text| major(text)).unwrap_or(admin.major());
+        let tool = self.tools().await?.choose_restore(dump_major, admin.major())?;
+        let head = feed::head(from).await?;
+        let wanted = match options.only.as_slice() {
+            [] => None,
+            names => {
+                let mut tables: Vec<TableRef> = Vec::new();
+                for name in names {
+                    tables.extend(head.toc.match_tables(name)?);
+                }
+                Some(head.toc.closure_for_tables(&tables))
+            }
+        };
+        let inventory = from.inventory().await?;
+        Ok(Plan { from, options, properties, inventory, head, wanted, tool, name })
+    }
+
+    /// Restores under a temporary name, then takes the place of what shall be replaced.
+    async fn into_new_database(&self, plan: &Plan<'_>, admin: &Session, exists: bool) -> Result<Done> {
+        let options = plan.options;
+        let create = CreateOptions {
+            owner: !(options.no_owner || options.staging),
+            settings: true,
+            acl: !(options.no_acl || options.staging),
+            tablespace: !options.staging,
+            access: !options.staging,
+        };
+        let work = existing::work_name(&plan.name, options.staging);
+        let began = Instant::now();
+        let mut warnings = properties::create_database(admin, &work, &plan.properties, create).await?;
+        existing::mark(admin, &work, &plan.name).await?;
+        let created = phase("create database", began);
+        let outcome = options.cancel.guard(self.finish(plan, admin, &work, create, exists)).await;
+        match outcome {
+            Ok(mut done) => {
+                warnings.append(&mut done.warnings);
+                done.phases.insert(0, created);
+                Ok(Done { warnings, ..done })
+            }
+            Err(error) => {
+                // A drill's staging place removes its own database.
+                let removed = if options.staging { Ok(()) } else { existing::remove(admin, &work).await };
+                Err(match removed {
+                    Ok(()) => error,
+                    Err(left) => error.hint(format!("drop the unfinished database {work} by hand: {left}")),
+                })
+            }
+        }
+    }
+
+    async fn finish(
+        &self,
+        plan: &Plan<'_>,
+        admin: &Session,
+        work: &str,
+        create: CreateOptions,
+        exists: bool,
+    ) -> Result<Done> {
+        let mut done = self.run_passes(plan, admin, work).await?;
+        // Before the database is given its name: what was read must be what was backed up.
+        plan.check(done.archive.as_ref())?;
+        let began = Instant::now();
+        admin.batch("SET synchronous_commit = on").await?;
+        done.warnings.extend(properties::finish_database(admin, work, &plan.properties, create).await?);
+        if work != plan.name {
+            existing::take_place(admin, work, &plan.name, exists).await?;
+        }
+        done.phases.push(phase("name", began));
+        Ok(done)
+    }
+
+    async fn run_passes(&self, plan: &Plan<'_>, admin: &Session, database: &str) -> Result<Done> {
+        let scratch = tempfile::Builder::new()
+            .prefix("lifeboat-")
+            .tempdir_in(self.temporary_directory())
+            .explain(Kind::Failed, || "cannot make a temporary directory".to_owned())
+            .map_err(|e| e.hint("set TMPDIR to a directory that can be written"))?;
+        let toc = scratch.path().join("toc.dump");
+        plan.head.save(&toc)?;
+        let list = match &plan.wanted {
+            None => None,
+            Some(ids) => {
+                let path = scratch.path().join("wanted.list");
+                std::fs::write(&path, list_file(&plan.head.toc, ids))
+                    .explain(Kind::Failed, || format!("cannot write {}", path.display()))?;
+                Some(path)
+            }
+        };
+        let files = Files { toc: &toc, list: list.as_deref() };
+        let mut done = Done::default();
+        for pass in Pass::of(plan.options) {
+            let began = Instant::now();
+            plan.from.progress().phase(pass.phase());
+            self.run_pass(pass, plan, admin, database, files, &mut done).await?;
+            done.phases.push(phase(pass.phase(), began));
+        }
+        Ok(done)
+    }
+
+    async fn run_pass(
+        &self,
+        pass: Pass,
+        plan: &Plan<'_>,
+        admin: &Session,
+        database: &str,
+        files: Files<'_>,
+        done: &mut Done,
+    ) -> Result<()> {
+        // A newer tool says something that an older server does not know: it must go on after that.
+        let stop = plan.tool.major <= admin.major();
+        let jobs = self.settings.host.threads.clamp(1, MAX_JOBS);
+        let arguments = passes::arguments(pass, plan.options, files, stop, jobs);
+        let connection = admin.connection().with_database(database);
+        let mut spec = self.child(&connection, &plan.tool, admin.version(), LOADING, arguments)?;
+        spec.feed = pass == Pass::Data;
+        let mut child = child::spawn(spec)?;
+        if let Some(mut input) = child.take_input() {
+            plan.from.progress().expect_raw(plan.from.object(DUMP)?.raw_bytes);
+            let fed = match &plan.wanted {
+                None => feed::whole(plan.from, &mut input).await,
+                Some(ids) => feed::selected(plan.from, &mut input, &plan.head, ids, &plan.inventory).await,
+            };
+            match fed {
+                Ok(archive) => done.archive = archive,
+                Err(error) => {
+                    child.stop().await;
+                    return Err(error);
+                }
+            }
+        }
+        let outcome = child.outcome().await?;
+        let said = Said::read(&outcome.facts.messages.join("\n"));
+        match (outcome.code, outcome.signal) {
+            (Some(0), _) if said.errors.is_empty() => {}
+            (Some(1), _) if said.only_tolerated() => {
+                done.warnings.push(format!(
+                    "{} {} said to the older server what it does not know, which is harmless: {}",
+                    plan.tool.name,
+                    plan.tool.version,
+                    said.tolerated.join("; ")
+                ));
+            }
+            (code, signal) => return Err(failed(&plan.tool, pass, code, signal, &said)),
+        }
+        if pass == Pass::Data && done.archive.is_none() {
+            return Err(Error::new(Kind::Failed, "pg_restore ended well before it had read the archive")
+                .hint("run it again with the pg_restore of the server's own version"));
+        }
+        done.warnings.extend(said.warnings.iter().map(|line| format!("pg_restore: {line}")));
+        Ok(())
+    }
+
+    fn temporary_directory(&self) -> PathBuf {
+        self.settings.host.environment.get("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+    }
+}
+
+impl Plan<'_> {
+    /// The tables whose rows are wanted.
+    fn targets(&self) -> Vec<TableRef> {
+        let wanted = |id: i32| self.wanted.as_ref().is_none_or(|ids| ids.contains(&id));
+        let entries = self.head.toc.entries().iter().filter(|entry| wanted(entry.dump_id));
+        entries.filter_map(|entry| entry.copy.as_ref().map(|copy| copy.table.clone())).collect()
+    }
+
+    /// Fails unless what was read is what the backup says of itself.
+    fn check(&self, archive: Option<&Archive>) -> Result<()> {
+        let Some(archive) = archive else { return Ok(()) };
+        let found = count(archive);
+        let mut differences = self.inventory.differences(&found);
+        if self.wanted.is_some() {
+            // Only some tables were read: those must be right, the others are not there.
+            let items: Vec<_> =
+                archive.tables.iter().filter_map(|data| self.head.toc.get(data.dump_id)).collect();
+            differences.retain(|line| {
+                items.iter().filter_map(|entry| entry.copy.as_ref()).any(|copy| {
+                    line.starts_with(&format!("table {}.{}:", copy.table.schema, copy.table.name))
+                })
+            });
+        }
+        match differences.first() {
+            None => Ok(()),
+            Some(first) => Err(Error::new(
+                Kind::Damaged,
+                format!(
+                    "what was restored is not what was backed up: {first} ({} differences)",
+                    differences.len()
+                ),
+            )
+            .hint("restore another backup (`lifeboat list`), and run `lifeboat verify` on this one")),
+        }
+    }
+
+    fn counted(&self, archive: Option<Archive>) -> Result<Inventory> {
+        self.check(archive.as_ref())?;
+        Ok(archive.map_or_else(Inventory::default, |archive| count(&archive)))
+    }
+}
+
+fn count(archive: &Archive) -> Inventory {
+    let mut inventory = counted::inventory(archive, &|_| None);
+    inventory.settings = settings::recorded();
+    inventory
+}
+
+fn phase(name: &str, began: Instant) -> Phase {
+    Phase { name: name.to_owned(), seconds: began.elapsed().as_secs_f64() }
+}
+
+fn nothing_done(target: String, plan: &Plan<'_>) -> Restored {
+    let totals = plan.inventory.totals();
+    Restored {
+        target,
+        rows: totals.rows,
+        raw_bytes: 0,
+        inventory: plan.inventory.clone(),
+        phases: Vec::new(),
+        warnings: plan.tool.warning.iter().cloned().collect(),
+        end: CleanEnd::of("a plan"),
+    }
+}
+
+fn failed(tool: &Tool, pass: Pass, code: Option<i32>, signal: Option<i32>, said: &Said) -> Error {
+    let status = match (code, signal) {
+        (Some(code), _) => format!("failed with status {code}"),
+        (None, signal) => format!("was killed by signal {}", signal.unwrap_or_default()),
+    };
+    let first = said.errors.first().or(said.tolerated.first());
+    let first = first.map_or_else(String::new, |line| format!(": {line}"));
+    let error = Error::new(
+        Kind::Failed,
+        format!("{} {} {status} in the {} pass{first}", tool.name, tool.version, pass.phase()),
+    );
+    if first.contains("role \"") && first.contains("does not exist") {
+        return error.hint(
+            "restore the roles first (--globals), or leave owners and privileges out (--no-owner --no-acl)",
+        );
+    }
+    if first.contains("extension") {
+        return error.hint("install the extension's package on the target server");
+    }
+    if first.contains("must be superuser") || first.contains("permission denied") {
+        return error
+            .hint("restore as a superuser, or leave owners and privileges out (--no-owner --no-acl)");
+    }
+    error.hint("the message is the server's own; nothing of the unfinished database was kept")
+}
+
+/// The major version of `15.18`.
+fn major(version: &str) -> Option<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}

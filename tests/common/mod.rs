@@ -1,0 +1,4 @@
+//! Real servers for the tests. Each test binary uses a part of it.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+pub mod postgres;
