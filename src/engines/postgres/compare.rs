@@ -7,6 +7,7 @@
 pub mod definitions;
 mod dump;
 mod large_objects;
+mod names;
 mod relations;
 mod rows;
 mod tables;
@@ -58,6 +59,7 @@ pub async fn compare(
     let session = connect(connection).await?;
     session.pin_settings(None).await?;
     let relations = relations::list(&session).await?;
+    let backup = &names::readable(&session, backup).await?;
 
     let mut comparison = Comparison { items: backup.items.len() as u64, ..Comparison::default() };
     let differences = &mut comparison.differences;
@@ -67,7 +69,8 @@ pub async fn compare(
 
     let queue = Queue::new(tables);
     let readers = means.readers.max(1).min(queue.len().max(1));
-    let reading = try_join_all((0..readers).map(|_| read_tables(connection, &queue, &backup.encoding, progress)));
+    let reading =
+        try_join_all((0..readers).map(|_| read_tables(connection, &queue, &backup.encoding, progress)));
     let objects = compare_large_objects(&session, backup, progress);
     let dumping = dump::definitions(connection, session.version(), means);
     let (found, objects, restored) = futures_util::try_join!(reading, objects, dumping)?;
@@ -276,7 +279,10 @@ async fn compare_large_objects(
     }
     let mut text = format!("large objects: {rows} in the backup, {} restored", found.rows);
     if rows == found.rows {
-        text.push_str(&format!(", with other content ({bytes} bytes in the backup, {} restored)", found.bytes));
+        text.push_str(&format!(
+            ", with other content ({bytes} bytes in the backup, {} restored)",
+            found.bytes
+        ));
     }
     Ok(vec![text])
 }
@@ -292,6 +298,3 @@ fn damaged_dump(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> E
         .because(cause)
         .hint("run the drill again; if it stays, run pg_dump --schema-only on the staging server by hand")
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,13 +7,15 @@ use crate::error::Result;
 use crate::pipeline::digest::RowDigest;
 use crate::pipeline::inventory::Definition;
 
-/// What a drill's restore leaves out (`--no-owner --no-acl --no-tablespaces --no-subscriptions`) or what
+/// What a drill's restore leaves out (`--no-owner --no-privileges --no-tablespaces
+/// --no-subscriptions --no-security-labels`) or what
 /// is not a definition of the database that is restored into; see `docs/drills.md`.
 const LEFT_OUT: &[&str] = &[
     "ACL",
     "DEFAULT ACL",
     "SUBSCRIPTION",
     "SUBSCRIPTION TABLE",
+    "SECURITY LABEL",
     // These belong to the database or the session, or are data that items cover.
     "DATABASE",
     "DATABASE PROPERTIES",
@@ -29,7 +31,7 @@ const LEFT_OUT: &[&str] = &[
     "STATISTICS DATA",
 ];
 
-/// Comments and labels of these are left out with them.
+/// Comments on these are left out with them.
 const LEFT_OUT_SUBJECTS: &[&str] = &["DATABASE ", "SUBSCRIPTION ", "LARGE OBJECT "];
 
 /// True when the comparison looks at a definition.
@@ -37,7 +39,7 @@ pub fn is_compared(definition: &Definition) -> bool {
     if LEFT_OUT.contains(&definition.kind.as_str()) {
         return false;
     }
-    if matches!(definition.kind.as_str(), "COMMENT" | "SECURITY LABEL") {
+    if definition.kind == "COMMENT" {
         return !LEFT_OUT_SUBJECTS.iter().any(|subject| definition.name.starts_with(subject));
     }
     // Every new database has the schema public; pg_dump has an entry only when its owner was changed,
@@ -94,7 +96,7 @@ fn described((kind, schema, name, parent): &Key<'_>) -> String {
     let mut text = format!("{} {schema}{dot}{name}", kind.to_lowercase());
     // The entry of a constraint has its table in its name.
     let table = parent.rsplit('.').next().unwrap_or(parent);
-    if !parent.is_empty() && !name.starts_with(table) {
+    if !parent.is_empty() && !name.starts_with(&format!("{table} ")) {
         text.push_str(&format!(" on {parent}"));
     }
     text
@@ -165,11 +167,15 @@ pub fn judge_not_valid(
     let (mut differences, mut notes) = (Vec::new(), Vec::new());
     for constraint in found {
         let entry_name = format!("{} {}", constraint.table, constraint.name);
-        let in_backup =
-            backup.iter().any(|d| d.schema == constraint.schema && d.name == entry_name && d.kind.contains("CONSTRAINT"));
-        let differs = other_text.iter().any(|(_, schema, name)| *schema == constraint.schema && *name == entry_name);
-        let text =
-            format!("constraint {} on {}.{} is NOT VALID", constraint.name, constraint.schema, constraint.table);
+        let in_backup = backup
+            .iter()
+            .any(|d| d.schema == constraint.schema && d.name == entry_name && d.kind.contains("CONSTRAINT"));
+        let differs =
+            other_text.iter().any(|(_, schema, name)| *schema == constraint.schema && *name == entry_name);
+        let text = format!(
+            "constraint {} on {}.{} is NOT VALID",
+            constraint.name, constraint.schema, constraint.table
+        );
         match (in_backup, differs) {
             (true, false) => {} // it was so in the source
             (true, true) if !same_tools => {

@@ -51,9 +51,10 @@ pub async fn definitions(
             Err(cause) => return Err(damaged_dump(cause)),
         }
     }
-    child.finish().await.map_err(|error| {
-        error.while_doing("the definitions of the restored database cannot be read")
-    })?;
+    child
+        .finish()
+        .await
+        .map_err(|error| error.while_doing("the definitions of the restored database cannot be read"))?;
     if let Some(fault) = fault {
         return Err(damaged_dump(fault));
     }

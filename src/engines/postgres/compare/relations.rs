@@ -74,7 +74,9 @@ pub async fn partitions(session: &Session, root: &Name) -> Result<Vec<Name>> {
 /// # Errors
 /// Those of the session.
 pub async fn sequence_values(session: &Session, names: &[Name]) -> Result<Vec<String>> {
-    let ask = |name: &str| format!("SELECT last_value::text || CASE WHEN is_called THEN ',t' ELSE ',f' END FROM {name}");
+    let ask = |name: &str| {
+        format!("SELECT last_value::text || CASE WHEN is_called THEN ',t' ELSE ',f' END FROM {name}")
+    };
     ask_each(session, names, ask).await
 }
 

@@ -73,7 +73,9 @@ pub fn statement(table: &Table, encoding: &str) -> String {
             leaves => {
                 let leaves: Vec<String> = leaves
                     .iter()
-                    .map(|(schema, name)| format!("{}::pg_catalog.regclass", quote_literal(&qualified(schema, name))))
+                    .map(|(schema, name)| {
+                        format!("{}::pg_catalog.regclass", quote_literal(&qualified(schema, name)))
+                    })
                     .collect();
                 format!(" WHERE tableoid NOT IN ({})", leaves.join(", "))
             }
@@ -86,8 +88,11 @@ pub fn statement(table: &Table, encoding: &str) -> String {
     } else {
         format!("{name} ({columns})")
     };
-    let encoding =
-        if encoding.is_empty() { String::new() } else { format!(" WITH (ENCODING {})", quote_literal(encoding).trim()) };
+    let encoding = if encoding.is_empty() {
+        String::new()
+    } else {
+        format!(" WITH (ENCODING {})", quote_literal(encoding).trim())
+    };
     format!("COPY {what} TO STDOUT{encoding}")
 }
 
@@ -139,7 +144,8 @@ mod tests {
             place: None,
             plan: serde_json::Value::Null,
         };
-        let plan = TablePlan { columns: columns.iter().map(|c| c.to_string()).collect(), ..TablePlan::default() };
+        let plan =
+            TablePlan { columns: columns.iter().map(|c| c.to_string()).collect(), ..TablePlan::default() };
         Table { item, plan, without: Vec::new() }
     }
 
@@ -153,7 +159,10 @@ mod tests {
         assert_eq!(statement(&table(&[]), ""), r#"COPY "a b"."t""" TO STDOUT"#);
         let mut filtered = table(&["id"]);
         filtered.plan.filter = Some("WHERE custom".into());
-        assert_eq!(statement(&filtered, ""), r#"COPY (SELECT "id" FROM ONLY "a b"."t""" WHERE custom) TO STDOUT"#);
+        assert_eq!(
+            statement(&filtered, ""),
+            r#"COPY (SELECT "id" FROM ONLY "a b"."t""" WHERE custom) TO STDOUT"#
+        );
         let mut root = table(&["id"]);
         root.plan.via_root = true;
         root.without = vec![("p".into(), "it's".into())];
@@ -170,7 +179,9 @@ mod tests {
         assert_eq!(differs(&item, counts(3, 7)), None);
         assert_eq!(differs(&item, counts(2, 7)).unwrap(), "1 row missing: 3 in the backup, 2 restored");
         assert_eq!(differs(&item, counts(5, 7)).unwrap(), "2 rows too many: 3 in the backup, 5 restored");
-        assert!(differs(&item, counts(3, 8)).unwrap().starts_with("3 rows as in the backup, but other content"));
+        assert!(
+            differs(&item, counts(3, 8)).unwrap().starts_with("3 rows as in the backup, but other content")
+        );
         let bytes = Counts { bytes: 10, ..counts(3, 7) };
         assert!(differs(&item, bytes).is_some());
     }
