@@ -41,7 +41,7 @@ fn old_evidence_expires_unless_it_decides_about_a_backup_that_is_there() {
     let chosen = |existing: &[BackupId]| {
         expired(&all, existing, keep, epoch()).into_iter().map(|e| e.key.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(chosen(&[here.clone()]), [&all[0], &all[2], &all[4]].map(|e| e.key.clone()));
+    assert_eq!(chosen(std::slice::from_ref(&here)), [&all[0], &all[2], &all[4]].map(|e| e.key.clone()));
     assert_eq!(chosen(&[]), [0, 1, 2, 3, 4].map(|n| all[n].key.clone()));
     assert!(expired(&all, &[], 500 * DAY, epoch()).is_empty());
 }

@@ -163,7 +163,7 @@ async fn facts_tell_retention_what_it_needs() {
         facts.backups.iter().filter(|b| b.in_use).map(|b| b.id.clone()).collect::<Vec<_>>()
     };
     let facts = catalog.facts(Some(written + USE_DEAD_AFTER)).await.unwrap();
-    assert_eq!(in_use(&facts), [used.clone()]);
+    assert_eq!(in_use(&facts), std::slice::from_ref(&used));
     assert_eq!(facts.begun_removals, [(begun, true)]);
     assert_eq!(facts.backups.iter().map(|b| b.held).collect::<Vec<_>>(), [true, false, false]);
     assert_eq!(facts.backups[1].time, epoch() + TimeDelta::hours(1));

@@ -48,7 +48,7 @@ async fn what_is_held_or_read_stays_whole() {
     catalog.hold(&id, &hold).await.unwrap();
     assert_eq!(catalog.read_hold(&id).await.unwrap(), Some(hold));
     let options = LeaseOptions::default();
-    let removals = prune(&store.view(), &options, &[id.clone()]).await.unwrap();
+    let removals = prune(&store.view(), &options, std::slice::from_ref(&id)).await.unwrap();
     assert_eq!(removals[0].outcome, Outcome::GaveWay("it is on hold".into()));
     assert!(catalog.unhold(&id).await.unwrap());
     assert!(!catalog.unhold(&id).await.unwrap());
@@ -58,11 +58,11 @@ async fn what_is_held_or_read_stays_whole() {
     assert_eq!(manifest.id, id);
     // A long restore keeps its mark alive.
     tokio::time::sleep(10 * USE_DEAD_AFTER).await;
-    let removals = prune(&store.view(), &options, &[id.clone()]).await.unwrap();
+    let removals = prune(&store.view(), &options, std::slice::from_ref(&id)).await.unwrap();
     assert_eq!(removals[0].outcome, Outcome::GaveWay("a restore or drill reads it now".into()));
     check_invariants(&store, "while it is read");
     reading.release().await.unwrap();
-    let removals = prune(&store.view(), &options, &[id.clone()]).await.unwrap();
+    let removals = prune(&store.view(), &options, std::slice::from_ref(&id)).await.unwrap();
     assert_eq!(removals[0].outcome, Outcome::Removed);
     check_clean(&store, "at the end");
 }
@@ -96,7 +96,8 @@ async fn a_use_that_could_not_be_kept_notices_whether_the_backup_was_removed() {
         tokio::time::sleep(USE_HEARTBEAT + Duration::from_secs(55 * 12)).await;
         assert!(view.count() < from + 60);
         if removed {
-            let removals = prune(&store.view(), &LeaseOptions::default(), &[id.clone()]).await.unwrap();
+            let removals =
+                prune(&store.view(), &LeaseOptions::default(), std::slice::from_ref(&id)).await.unwrap();
             assert_eq!(removals[0].outcome, Outcome::Removed);
         }
         tokio::time::sleep(2 * USE_HEARTBEAT).await;
@@ -150,7 +151,7 @@ async fn a_removal_without_the_lease_changes_nothing() {
     store.uproot("orders/lease.json");
     assert_eq!(catalog.remove(&id, &lease, epoch()).await.unwrap_err().kind(), Kind::Leased);
     check_clean(&store, "after the loss");
-    assert_eq!(ids(&store), [id.clone()]);
+    assert_eq!(ids(&store), std::slice::from_ref(&id));
     assert_eq!(catalog.finish_removal(&id, &lease).await.unwrap_err().kind(), Kind::Leased);
 }
 
@@ -184,7 +185,7 @@ async fn garbage_is_what_is_old_and_belongs_to_nothing() {
     view.upload(&format!("orders/data/{current}/frames")).await.unwrap();
 
     let young = catalog.garbage(store.now(), GARBAGE_GRACE, Some(&current)).await.unwrap();
-    assert_eq!(young.removals, [gone.clone()], "a removal that was begun needs no grace");
+    assert_eq!(young.removals, std::slice::from_ref(&gone), "a removal that was begun needs no grace");
     assert!(
         young.data.is_empty() && young.uploads.is_empty() && young.uses.is_empty() && young.holds.is_empty()
     );
