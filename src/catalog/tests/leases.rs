@@ -217,13 +217,11 @@ async fn a_run_can_die_at_any_operation_of_taking_it() {
                 let store = TestStore::new(epoch());
                 let view = store.view();
                 view.fault(n, fault);
+                let whole = async { acquire(&view, &options).await.unwrap().release().await.unwrap() };
                 let died = tokio::select! {
                     biased;
                     () = view.halted() => true,
-                    result = acquire(&view, &options) => {
-                        result.unwrap().release().await.unwrap();
-                        false
-                    }
+                    () = whole => false,
                 };
                 if !died {
                     break;
