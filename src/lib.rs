@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod catalog;
 pub mod clock;
+pub mod config;
 pub mod engines;
 pub mod error;
 pub mod operations;
