@@ -2,12 +2,14 @@
 
 pub mod cancel;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engines;
 pub mod error;
 pub mod operations;
 pub mod pipeline;
+pub mod reports;
 pub mod retention;
 pub mod secret;
 pub mod stores;

@@ -1,3 +1,20 @@
-//! The lifeboat command.
+//! The lifeboat command: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use lifeboat::cli;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return ExitCode::from(code),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ExitCode::from(cli.cannot_start(error)),
+    };
+    let code = runtime.block_on(cli::run(cli));
+    // What still runs after a second signal is not waited for.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}

@@ -1,3 +1,6 @@
 //! What a command does, between the catalog and an engine: nothing here prints.
 
 pub mod backup;
+pub mod prune;
+pub mod status;
+pub mod verify;
