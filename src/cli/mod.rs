@@ -3,9 +3,11 @@
 //! A new command is a file, its `mod` and a name in the table [`Command`]. This is the only room that
 //! prints, reads the environment and knows what time it is.
 
+mod backup;
 mod completions;
 mod config;
 mod context;
+mod doctor;
 mod failure;
 mod globals;
 mod help;
@@ -16,6 +18,7 @@ mod man;
 mod progress;
 mod prune;
 mod release;
+mod restore;
 mod show;
 mod signals;
 mod status;
@@ -63,6 +66,10 @@ macro_rules! commands {
 }
 
 commands! {
+    "Back up and restore": {
+        Backup = backup,
+        Restore = restore,
+    }
     "Look": {
         List = list,
         Show = show,
@@ -77,6 +84,7 @@ commands! {
         Release = release,
     }
     "Set up": {
+        Doctor = doctor,
         Config = config,
         Completions = completions,
         Man = man,
