@@ -104,7 +104,10 @@ impl Inner {
                 (path, written)
             }
         };
-        written.map_err(|cause| explain(&self.root, "write", &path, cause))?;
+        written.map_err(|cause| {
+            let doing = format!("cannot store part {number} of {}", self.name());
+            explain(&self.root, "write", &path, cause).while_doing(doing)
+        })?;
         self.state().parts.insert(number, Part { length, at });
         Ok(())
     }
@@ -124,7 +127,8 @@ impl Inner {
             fits
         });
         let path = self.staged.data();
-        let failed = |cause| explain(&self.root, "write", &path, cause);
+        let doing = || format!("cannot complete the upload of {}", self.name());
+        let failed = |cause| explain(&self.root, "write", &path, cause).while_doing(doing());
         let file = if in_place { file } else { Arc::new(self.gather(&file, &parts).map_err(failed)?) };
         let length = file.metadata().map_err(failed)?.len();
         if length < total {
@@ -135,7 +139,7 @@ impl Inner {
         }
         // A part that was sent again may have been longer the first time.
         file.set_len(total).map_err(failed)?;
-        self.staged.publish(&file, &Condition::Always)?;
+        self.staged.publish(&file, &Condition::Always).map_err(|error| error.while_doing(doing()))?;
         self.state().file = None;
         Ok(())
     }
