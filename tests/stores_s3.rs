@@ -85,6 +85,7 @@ async fn every_refusal_has_its_message_and_next_step() {
     let mut table = String::new();
     for (status, code, headers) in [
         (404, "NoSuchBucket", ""),
+        (400, "InvalidBucketName", ""),
         (403, "InvalidAccessKeyId", ""),
         (403, "SignatureDoesNotMatch", ""),
         (403, "AccessDenied", ""),
@@ -379,6 +380,34 @@ async fn a_part_that_stalls_is_an_error_in_time() {
     let error = upload.part(1, vec![7; 32 << 20].into()).await.unwrap_err();
     assert!(shown(&error).contains("stalled"), "{error}");
     assert_eq!(server.lines().len(), 1 + TRIES as usize);
+}
+
+/// A page of a listing: keys, and the mark of the next page.
+fn page(keys: &[&str], next: Option<&str>) -> Answer {
+    let mut body = format!("<ListBucketResult><IsTruncated>{}</IsTruncated>", next.is_some());
+    for mark in next.into_iter().filter(|mark| !mark.is_empty()) {
+        let _ = write!(body, "<NextContinuationToken>{mark}</NextContinuationToken>");
+    }
+    for key in keys {
+        let _ = write!(body, "<Contents><Key>{key}</Key><Size>1</Size><ETag>\"aa\"</ETag></Contents>");
+    }
+    ok("", &(body + "</ListBucketResult>"))
+}
+
+#[tokio::test]
+async fn a_listing_has_all_pages_sorted_and_only_our_keys() {
+    let (server, store) = scripted(vec![
+        page(&["prefix/", "prefix/z", "prefix/a b", "other/x"], Some("mark")),
+        page(&["prefix/b", "prefix/a/", "prefix/a"], None),
+    ])
+    .await;
+    let listed = store.list("").await.unwrap();
+    assert_eq!(listed.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["a", "b", "z"]);
+    assert!(server.lines()[1].contains("continuation-token=mark"), "{:?}", server.lines());
+    // Half a listing would let prune take live data for garbage.
+    let (_server, store) = scripted(vec![page(&["prefix/a"], Some(""))]).await;
+    let error = store.list("").await.unwrap_err();
+    assert!(error.message().contains("cut off"), "{error}");
 }
 
 #[tokio::test]

@@ -23,8 +23,16 @@ pub struct Globals {
     #[arg(long, global = true)]
     pub no_progress: bool,
 
-    /// How status lines on stderr look
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, global = true)]
+    /// How status lines on stderr look: text, or json for a log collector
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true,
+        global = true
+    )]
     pub log_format: LogFormat,
 
     /// Tell more on stderr (-vv: everything)

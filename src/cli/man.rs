@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Context, Outcome};
 use crate::error::{Explain as _, Kind, Result};
 
-/// Print the manual page, or write those of all commands
+/// Print the manual page, or write all pages
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -3,16 +3,27 @@
 //! A new command is a file, its `mod` and a name in the table [`Command`]. This is the only room that
 //! prints, reads the environment and knows what time it is.
 
+mod backup;
 mod completions;
+mod config;
 mod context;
+mod doctor;
 mod failure;
 mod globals;
 mod help;
+mod hold;
+mod list;
 mod log;
 mod man;
 mod progress;
+mod prune;
+mod release;
+mod restore;
+mod show;
 mod signals;
+mod status;
 mod ui;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -55,13 +66,26 @@ macro_rules! commands {
 }
 
 commands! {
+    "Back up and restore": {
+        Backup = backup,
+        Restore = restore,
+    }
     "Look": {
+        List = list,
+        Show = show,
+        Status = status,
     }
     "Prove": {
+        Verify = verify,
     }
     "Keep": {
+        Prune = prune,
+        Hold = hold,
+        Release = release,
     }
     "Set up": {
+        Doctor = doctor,
+        Config = config,
         Completions = completions,
         Man = man,
     }
@@ -175,7 +199,8 @@ mod tests {
         for sub in command.get_subcommands() {
             let groups = GROUPS.iter().filter(|(_, names)| names.contains(&sub.get_name())).count();
             assert_eq!(groups, 1, "{}", sub.get_name());
-            assert!(sub.get_about().is_some(), "{}", sub.get_name());
+            let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!((1..=65).contains(&about.len()), "{}: must fit 80 columns in the table", sub.get_name());
             let end = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(end.starts_with("Examples:"), "{}", sub.get_name());
         }

@@ -231,8 +231,11 @@ impl Ui {
             true => ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m"),
             false => ("", "", ""),
         };
-        let source = failure.source.as_ref().map(|source| format!("{source}: ")).unwrap_or_default();
-        let mut text = format!("{red}error:{off} {source}{}", lines_joined(&error.chain()));
+        let chain = error.chain();
+        // Most messages name their source already.
+        let source = failure.source.as_ref().filter(|source| !chain.contains(source.as_str()));
+        let source = source.map(|source| format!("{source}: ")).unwrap_or_default();
+        let mut text = format!("{red}error:{off} {source}{}", lines_joined(&chain));
         if let Some(hint) = error.hint_text() {
             text.push_str(&format!("\n{cyan}hint:{off} {}", lines_joined(hint)));
         }

@@ -18,7 +18,6 @@ use crate::pipeline::progress::Progress;
 use crate::pipeline::{BackupReader, Sink};
 use crate::secret::Secret;
 
-
 /// How to reach one server.
 #[derive(Debug, Clone, Default)]
 pub struct Endpoint {

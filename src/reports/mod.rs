@@ -1,8 +1,11 @@
 //! What people and programs read: tables, sizes, times, JSON lines, JUnit. Everything here makes text;
 //! nothing prints.
 
+pub mod details;
 pub mod junit;
+pub mod listing;
 pub mod messages;
+pub mod pruning;
 pub mod size;
 pub mod table;
 pub mod time;

@@ -37,6 +37,21 @@ pub fn count(count: u64) -> String {
     text
 }
 
+/// A count in a narrow column: up to seven digits as [`count`] has them, above that `12.3M`, `4.5G`.
+pub fn count_short(count: u64) -> String {
+    const UNITS: [&str; 5] = ["M", "G", "T", "P", "E"];
+    if count < 10_000_000 {
+        return self::count(count);
+    }
+    let mut value = count as f64 / 1e6;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1}{}", UNITS[unit])
+}
+
 /// A count with its noun: `1 backup`, `2 backups`.
 pub fn plural(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
@@ -59,6 +74,8 @@ mod tests {
     fn counts_are_set_apart_by_thousands() {
         let shown: Vec<String> = [0, 999, 1000, 12_345_678].map(count).to_vec();
         assert_eq!(shown, ["0", "999", "1,000", "12,345,678"]);
+        let short: Vec<String> = [9_999_999, 10_000_000, 999_960_000, u64::MAX].map(count_short).to_vec();
+        assert_eq!(short, ["9,999,999", "10.0M", "1.0G", "18.4E"]);
         assert_eq!(plural(1, "backup"), "1 backup");
         assert_eq!(plural(0, "backup"), "0 backups");
     }

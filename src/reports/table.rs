@@ -88,7 +88,8 @@ impl Table {
         }
         for (place, &at) in used.iter().enumerate() {
             let Some(column) = table.column_mut(place) else { continue };
-            column.set_padding((0, 2));
+            let gap = if place + 1 < used.len() { 2 } else { 0 };
+            column.set_padding((0, gap));
             match self.columns[at] {
                 Column::Number(_) => {
                     column.set_cell_alignment(CellAlignment::Right);
@@ -98,7 +99,7 @@ impl Table {
                     column.set_constraint(ColumnConstraint::ContentWidth);
                 }
                 Column::Text(_) => {
-                    column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(12)));
+                    column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(11)));
                 }
             }
         }

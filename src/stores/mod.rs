@@ -29,7 +29,8 @@ pub type SharedStore = Arc<dyn Store>;
 /// a store checks the number of bytes against what it promised.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
-/// An opaque mark of one state of an object (an ETag). Compare for equality only.
+/// An opaque mark of one state of an object (an ETag). Compare for equality only, within one run: a copy of
+/// the store has others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Version(pub String);
 
@@ -104,7 +105,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn put(&self, key: &str, body: Bytes) -> Result<Version>;
 
     /// Writes a small object if the key is free. Of several that race, one gets `Done`
-    /// (unless the store is weak: `doctor` probes that).
+    /// (unless the store is weak: `doctor` probes that). The bodies of those that race must differ: a write
+    /// whose answer was lost is known to be ours by its body.
     async fn put_if_absent(&self, key: &str, body: Bytes) -> Result<Conditional>;
 
     /// Writes a small object if its state is still `version`.
@@ -150,7 +152,8 @@ pub trait Upload: Send + Sync {
     /// a number that was sent before is replaced. An object of no bytes is one empty part, or none.
     async fn part(&self, number: u32, body: Bytes) -> Result<()>;
 
-    /// Makes the object visible. Fails when parts are missing.
+    /// Makes the object visible. Fails when parts are missing. The key should be a new one: when the answer
+    /// is lost, an object of the same size, parts and checksum under the key is taken for ours.
     async fn complete(&self) -> Result<()>;
 
     /// Frees the parts; nothing becomes visible.

@@ -158,7 +158,8 @@ pub(super) fn write(root: &Path, key: &str, body: &[u8], condition: &Condition) 
     if *condition != Condition::Always && !holds(root, &root.join(key), condition)? {
         return Ok(Conditional::Refused);
     }
-    let staged = Staged::begin(root, key)?;
+    let doing = || format!("cannot write file://{}", root.join(key).display());
+    let staged = Staged::begin(root, key).map_err(|error| error.while_doing(doing()))?;
     let path = staged.data();
     let outcome = create_private(&path)
         .and_then(|mut file| file.write_all(body).map(|()| file))
@@ -167,7 +168,7 @@ pub(super) fn write(root: &Path, key: &str, body: &[u8], condition: &Condition) 
     if outcome.is_err() {
         staged.discard_quietly();
     }
-    outcome
+    outcome.map_err(|error| error.while_doing(doing()))
 }
 
 /// Removes an object and the directories that it leaves empty.

@@ -29,6 +29,9 @@ struct Inner {
     root: PathBuf,
     staged: Staged,
     state: Mutex<State>,
+    /// Held while bytes go into the data file: the kernel lets one writer at a time into a file, and the
+    /// others would spin for their turn.
+    writing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -57,7 +60,8 @@ impl FileUpload {
             explain(root, "create", &path, cause)
         })?;
         let state = State { file: Some(Arc::new(file)), ..State::default() };
-        let inner = Inner { root: root.to_owned(), staged, state: Mutex::new(state) };
+        let inner =
+            Inner { root: root.to_owned(), staged, state: Mutex::new(state), writing: Mutex::default() };
         Ok(FileUpload { inner: Arc::new(inner) })
     }
 }
@@ -90,14 +94,20 @@ impl Inner {
         let length = body.len() as u64;
         let (file, at) = self.place(number, length)?;
         let (path, written) = match at {
-            Some(at) => (self.staged.data(), file.write_all_at(body, at)),
+            Some(at) => {
+                let _turn = self.writing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                (self.staged.data(), file.write_all_at(body, at))
+            }
             None => {
                 let path = self.own_file(number);
                 let written = create_private(&path).and_then(|file| file.write_all_at(body, 0));
                 (path, written)
             }
         };
-        written.map_err(|cause| explain(&self.root, "write", &path, cause))?;
+        written.map_err(|cause| {
+            let doing = format!("cannot store part {number} of {}", self.name());
+            explain(&self.root, "write", &path, cause).while_doing(doing)
+        })?;
         self.state().parts.insert(number, Part { length, at });
         Ok(())
     }
@@ -117,7 +127,8 @@ impl Inner {
             fits
         });
         let path = self.staged.data();
-        let failed = |cause| explain(&self.root, "write", &path, cause);
+        let doing = || format!("cannot complete the upload of {}", self.name());
+        let failed = |cause| explain(&self.root, "write", &path, cause).while_doing(doing());
         let file = if in_place { file } else { Arc::new(self.gather(&file, &parts).map_err(failed)?) };
         let length = file.metadata().map_err(failed)?.len();
         if length < total {
@@ -128,7 +139,7 @@ impl Inner {
         }
         // A part that was sent again may have been longer the first time.
         file.set_len(total).map_err(failed)?;
-        self.staged.publish(&file, &Condition::Always)?;
+        self.staged.publish(&file, &Condition::Always).map_err(|error| error.while_doing(doing()))?;
         self.state().file = None;
         Ok(())
     }

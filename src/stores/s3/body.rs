@@ -123,3 +123,43 @@ impl Guard {
             .hint("check the network between here and the store, and the store's own log")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt;
+    use http_body::Body as _;
+
+    use super::*;
+
+    async fn through(bytes: &'static [u8], promised: u64) -> Result<Vec<Bytes>> {
+        let body = ByteStream::from_static(bytes);
+        guarded("s3://b/x".to_owned(), body, promised, &Patience::default()).try_collect().await
+    }
+
+    #[tokio::test]
+    async fn exactly_the_promised_bytes_pass() {
+        assert_eq!(through(b"some", 4).await.unwrap().concat(), b"some");
+        let error = through(b"some", 6).await.unwrap_err();
+        assert!(error.message().ends_with("it ended 2 bytes early"), "{error}");
+        let error = through(b"some", 3).await.unwrap_err();
+        assert!(error.message().ends_with("more bytes came than it has"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_part_goes_out_in_slices_of_the_same_memory_and_can_go_out_again() {
+        let part = Bytes::from(vec![7; 2 * SLICE + 1]);
+        let body = sliced(part.clone()).into_inner();
+        assert_eq!(body.content_length(), Some(part.len() as u64));
+        assert!(body.try_clone().is_some());
+        let mut slices = Sliced(part.clone());
+        let mut lengths = Vec::new();
+        while !slices.is_end_stream() {
+            let frame =
+                std::future::poll_fn(|cx| Pin::new(&mut slices).poll_frame(cx)).await.unwrap().unwrap();
+            let slice = frame.into_data().unwrap();
+            assert!(part.as_ptr_range().contains(&slice.as_ptr()));
+            lengths.push(slice.len());
+        }
+        assert_eq!(lengths, [SLICE, SLICE, 1]);
+    }
+}

@@ -1,0 +1,75 @@
+//! One restore of one backup: it is marked as in use while it is read.
+
+use crate::catalog::uses::{Use, UseOptions};
+use crate::catalog::{BackupId, Catalog, Manifest, Run};
+use crate::clock::Clock;
+use crate::engines::{Engine, Origin, RestoreOptions, Restored, Target};
+use crate::error::Result;
+use crate::pipeline::BackupReader;
+use crate::pipeline::progress::Progress;
+
+/// Everything that one restore needs.
+pub struct Request<'a> {
+    /// Where the backup is.
+    pub catalog: &'a Catalog,
+    /// Which one.
+    pub id: &'a BackupId,
+    /// Who reads it.
+    pub run: &'a Run,
+    /// What restores it.
+    pub engine: &'a dyn Engine,
+    /// Where to.
+    pub target: &'a Target,
+    /// What, and how. Its `cancel` stops the restore and undoes it.
+    pub options: &'a RestoreOptions,
+    /// Threads that decompress.
+    pub threads: usize,
+    /// Counters for whoever watches.
+    pub progress: &'a Progress,
+    /// Durations.
+    pub clock: Clock,
+}
+
+impl std::fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "restore::Request({} {})", self.catalog.source(), self.id)
+    }
+}
+
+/// What a restore needs to know about a backup besides its objects.
+pub fn origin(manifest: &Manifest) -> Origin {
+    Origin {
+        server: manifest.server.clone(),
+        tools: manifest.tools.clone(),
+        properties: manifest.properties.clone(),
+    }
+}
+
+/// Restores a backup.
+///
+/// # Errors
+/// Those of the store and the engine. Nothing unfinished is left then.
+pub async fn restore(request: &Request<'_>) -> Result<(Manifest, Restored)> {
+    let Request { catalog, id, run, engine, .. } = request;
+    let (mark, manifest) = Use::begin(catalog, id, run, UseOptions::default(), request.clock).await?;
+    let mut loss = mark.loss();
+    let work = async {
+        let reader = BackupReader::open(
+            catalog.store().clone(),
+            catalog.keys().data(id),
+            manifest.objects.clone(),
+            request.threads,
+            request.progress.clone(),
+        )
+        .await?;
+        engine.restore(&reader, &origin(&manifest), request.target, request.options).await
+    };
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        lost = loss.wait() => Err(lost),
+    };
+    let released = mark.release().await;
+    let restored = outcome?;
+    released?;
+    Ok((manifest, restored))
+}
