@@ -16,7 +16,7 @@ use super::remove::clear_data;
 use super::{BackupId, Catalog};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::inventory;
-use crate::pipeline::object::{CleanEnd, Stored, StoredObject};
+use crate::pipeline::object::{CleanEnd, Stored, StoredObject, Volume};
 use crate::stores::Conditional;
 
 /// How often the manifest is written when the store does not answer.
@@ -147,7 +147,7 @@ impl Pending {
         };
         let manifest_bytes = bytes.len() as u64;
         self.write(bytes, lease).await?;
-        self.confirm(lease).await?;
+        self.confirm(&manifest, lease).await?;
         Ok(Committed { manifest, manifest_bytes })
     }
 
@@ -188,23 +188,29 @@ impl Pending {
 
     /// Everything that can be checked before the manifest is written; the lease comes last.
     async fn ready(&self, manifest: &Manifest, lease: &Lease) -> Result<()> {
+        self.stored(manifest).await?;
+        lease.covers(&self.catalog)?;
+        lease.fence().await?;
+        self.not_removed().await
+    }
+
+    /// Fails unless the store has every volume in its full size.
+    async fn stored(&self, manifest: &Manifest) -> Result<()> {
         let prefix = self.prefix();
         let stored = self.catalog.store().list(&prefix).await?;
         let sizes: HashMap<&str, u64> =
             stored.iter().filter_map(|e| Some((e.key.strip_prefix(&prefix)?, e.size))).collect();
-        for volume in manifest.objects.iter().flat_map(|object| &object.volumes) {
-            let found = sizes.get(volume.key.as_str());
-            if found != Some(&volume.bytes) {
+        for Volume { key, bytes } in manifest.objects.iter().flat_map(|object| &object.volumes) {
+            let found = sizes.get(key.as_str());
+            if found != Some(bytes) {
                 let has = found.map_or("nothing".to_owned(), |bytes| format!("{bytes} bytes"));
-                let message =
-                    format!("{prefix}{} should hold {} bytes, the store has {has}", volume.key, volume.bytes);
-                return Err(Error::new(Kind::Damaged, message)
-                    .hint("something else writes or deletes in this prefix, or the store loses data: run `lifeboat doctor`"));
+                let message = format!("{prefix}{key} should hold {bytes} bytes, the store has {has}");
+                return Err(Error::new(Kind::Damaged, message).hint(
+                    "something else writes or deletes in this prefix, or the store loses data: run `lifeboat doctor`",
+                ));
             }
         }
-        lease.covers(&self.catalog)?;
-        lease.fence().await?;
-        self.not_removed().await
+        Ok(())
     }
 
     /// Fails when somebody removes this backup's data as garbage: then our lease was lost for long.
@@ -252,14 +258,20 @@ impl Pending {
         })
     }
 
-    /// Looks once more for a removal that began while the manifest was on its way, and gives way to it.
-    async fn confirm(&self, lease: &Lease) -> Result<()> {
+    /// Looks once more, now that the manifest is there, and takes it back if the data is not: another
+    /// run may have taken the lease over and swept the data while the manifest was on its way. The
+    /// marker of a removal goes last, so "no marker, and then all data" means that there was none.
+    async fn confirm(&self, manifest: &Manifest, lease: &Lease) -> Result<()> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match self.not_removed().await {
+            let looked = match self.not_removed().await {
+                Ok(()) => self.stored(manifest).await,
+                Err(error) => Err(error),
+            };
+            match looked {
                 Ok(()) => return Ok(()),
-                Err(error) if error.kind() == Kind::Leased => {
+                Err(error) if error.kind() != Kind::Store => {
                     self.catalog.store().delete(&self.catalog.keys().manifest(&self.id)).await?;
                     return Err(error);
                 }

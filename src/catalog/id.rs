@@ -57,7 +57,8 @@ pub(super) fn stamp(time: DateTime<Utc>) -> String {
 /// Reads such a time; `None` unless the text is exactly what [`stamp`] makes.
 pub(super) fn parse_stamp(text: &str) -> Option<DateTime<Utc>> {
     let time = NaiveDateTime::parse_from_str(text, STAMP).ok()?.and_utc();
-    (text.len() == STAMP_LEN && stamp(time) == text).then_some(time)
+    // A leap second has a time of its own in chrono, and none in an id.
+    (text.len() == STAMP_LEN && stamp(time) == text && time.timestamp_subsec_nanos() == 0).then_some(time)
 }
 
 impl FromStr for BackupId {

@@ -262,7 +262,7 @@ fn is_hex(text: &str, digits: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::testing::sample_manifest;
+    use crate::catalog::samples::sample_manifest;
 
     fn json(manifest: &Manifest) -> serde_json::Value {
         serde_json::from_slice(&manifest.encode().unwrap()).unwrap()

@@ -23,6 +23,8 @@ mod times;
 pub mod uses;
 
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -15,9 +15,7 @@ use futures_util::stream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::manifest::*;
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::object::{Compression, Role, StoredObject, Volume};
 use crate::stores::{Body, Conditional, Entry, Limits, OpenUpload, SharedStore, Store, Upload, Version};
 
 /// What happens to one operation.
@@ -379,7 +377,11 @@ impl Store for TestStore {
             let error = Error::new(Kind::Store, format!("delete {key} failed: AccessDenied"));
             return self.operate("delete", key, |_| Err(error)).await;
         }
-        self.operate("delete", key, |world| Ok(drop(world.objects.remove(key)))).await
+        self.operate("delete", key, |world| {
+            world.objects.remove(key);
+            Ok(())
+        })
+        .await
     }
 
     async fn upload(&self, key: &str) -> Result<Box<dyn Upload>> {
@@ -410,7 +412,11 @@ impl Store for TestStore {
 
     async fn abort_upload(&self, upload: &OpenUpload) -> Result<()> {
         let id: u64 = upload.id.parse().unwrap();
-        self.operate("abort_upload", &upload.key, |world| Ok(drop(world.uploads.remove(&id)))).await
+        self.operate("abort_upload", &upload.key, |world| {
+            world.uploads.remove(&id);
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -425,7 +431,10 @@ struct TestUpload {
 impl Upload for TestUpload {
     async fn part(&self, number: u32, body: Bytes) -> Result<()> {
         let effect = |world: &mut World| match world.uploads.get_mut(&self.id) {
-            Some(upload) => Ok(drop(upload.parts.insert(number, body))),
+            Some(upload) => {
+                upload.parts.insert(number, body);
+                Ok(())
+            }
             None => Err(failed("part", &self.key)),
         };
         self.store.operate("part", &self.key, effect).await
@@ -442,54 +451,11 @@ impl Upload for TestUpload {
     }
 
     async fn abort(&self) -> Result<()> {
-        self.store.operate("abort", &self.key, |world| Ok(drop(world.uploads.remove(&self.id)))).await
-    }
-}
-
-/// One object, as the pipeline describes it.
-pub(super) fn sample_object(name: &str, role: Role, bytes: u64) -> StoredObject {
-    StoredObject {
-        name: name.to_owned(),
-        role,
-        content: "rows".to_owned(),
-        compression: Compression::None,
-        raw_bytes: bytes,
-        stored_bytes: bytes,
-        sha256: "0".repeat(64),
-        raw_xxh3: "0".repeat(32),
-        volumes: vec![Volume { key: name.to_owned(), bytes }],
-    }
-}
-
-/// A valid manifest.
-pub(super) fn sample_manifest() -> Manifest {
-    let begun: DateTime<Utc> = "2026-11-24T02:00:00Z".parse().unwrap();
-    let objects = vec![sample_object("dump", Role::Dump, 1000)];
-    Manifest {
-        schema: MANIFEST_SCHEMA,
-        id: "20261124T020000Z-7f3k9q".parse().unwrap(),
-        source: "orders".to_owned(),
-        engine: "postgres".to_owned(),
-        method: "dump".to_owned(),
-        lifeboat_version: "0.1.0".to_owned(),
-        tools: BTreeMap::from([("pg_dump".to_owned(), "18.0".to_owned())]),
-        server: BTreeMap::from([("version".to_owned(), "18.0".to_owned())]),
-        recovery_point: RecoveryPoint {
-            time: begun + Duration::from_secs(1),
-            position: Some("0/16B3748".to_owned()),
-            server: BTreeMap::from([("database".to_owned(), "orders".to_owned())]),
-        },
-        consistency: Consistency::Consistent,
-        totals: Totals { items: 1, rows: 10, bytes: 900, raw_bytes: 1000, stored_bytes: 1000 },
-        objects,
-        phases: vec![Phase { name: "dump".to_owned(), seconds: 1.5 }],
-        begun,
-        committed: begun + Duration::from_secs(3),
-        policy: Some("standard".to_owned()),
-        labels: BTreeMap::new(),
-        warnings: vec![],
-        suspicious: None,
-        properties: serde_json::json!({"encoding": "UTF8"}),
-        restore_by_hand: vec!["pg_restore …".to_owned()],
+        self.store
+            .operate("abort", &self.key, |world| {
+                world.uploads.remove(&self.id);
+                Ok(())
+            })
+            .await
     }
 }

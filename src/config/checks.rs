@@ -143,15 +143,27 @@ pub(crate) fn read(entry: &Entry, key: &str) -> Result<Vec<Check>> {
             Error::new(Kind::Config, message).hint(format!("write each check below a line [[{key}]]"))
         );
     };
-    items.iter().map(|item| read_one(entry, key, item)).collect()
+    let mut checks: Vec<Check> = Vec::with_capacity(items.len());
+    for item in items {
+        let check = read_one(entry, key, item)?;
+        if checks.iter().any(|other| other.name == check.name) {
+            return Err(twins(&format!("{}: {key}", entry.place.part(item.spot)), &check.name));
+        }
+        checks.push(check);
+    }
+    Ok(checks)
 }
 
-/// Refuses two checks of the same name.
+fn twins(whose: &str, name: &str) -> Error {
+    Error::new(Kind::Config, format!("{whose} has two checks named {name:?}"))
+        .hint("give each check a name of its own")
+}
+
+/// Refuses two checks of the same name, where lists from several places are joined.
 pub(crate) fn refuse_twins(checks: &[Check], whose: &str) -> Result<()> {
     for (index, check) in checks.iter().enumerate() {
         if checks[..index].iter().any(|other| other.name == check.name) {
-            return Err(Error::new(Kind::Config, format!("{whose} has two checks named {:?}", check.name))
-                .hint("give each check a name of its own"));
+            return Err(twins(whose, &check.name));
         }
     }
     Ok(())

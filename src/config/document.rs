@@ -117,9 +117,10 @@ fn fields(table: DeTable<'_>, lines: &Lines<'_>, shown: &Path) -> Result<Vec<Fie
 
 fn item(value: Spanned<DeValue<'_>>, lines: &Lines<'_>, shown: &Path) -> Result<Item> {
     let spot = lines.spot(value.span().start);
-    let unreadable = |what: &str, text: &str| {
-        Error::new(Kind::Config, format!("{}: {what} {text} is out of range", at(shown, spot)))
-            .hint("give a number that fits into 64 bits")
+    // The number itself is not shown: it may be a password without its quotes.
+    let unreadable = || {
+        Error::new(Kind::Config, format!("{}: the number is out of range", at(shown, spot)))
+            .hint("give a number that fits into 64 bits, or put a text in double quotes")
     };
     let data = match value.into_inner() {
         DeValue::String(text) => Data::Text(text.into_owned()),
@@ -127,11 +128,11 @@ fn item(value: Spanned<DeValue<'_>>, lines: &Lines<'_>, shown: &Path) -> Result<
         DeValue::Datetime(date) => Data::Date(date),
         DeValue::Integer(number) => {
             let parsed = i64::from_str_radix(number.as_str(), number.radix());
-            Data::Integer(parsed.map_err(|_| unreadable("the whole number", number.as_str()))?)
+            Data::Integer(parsed.map_err(|_| unreadable())?)
         }
         DeValue::Float(number) => {
             let parsed = number.as_str().parse().ok();
-            Data::Float(parsed.ok_or_else(|| unreadable("the number", number.as_str()))?)
+            Data::Float(parsed.ok_or_else(unreadable)?)
         }
         DeValue::Array(items) => {
             Data::List(items.into_iter().map(|value| item(value, lines, shown)).collect::<Result<_>>()?)

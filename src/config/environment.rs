@@ -38,7 +38,10 @@ pub(crate) fn sources_of(env: &BTreeMap<String, String>) -> Vec<(String, String)
 
 /// Sources that flags name.
 pub(crate) fn sources_of_flags(overrides: &[Override]) -> Vec<(String, String)> {
-    let name = |key: &str| Some(key.strip_prefix("sources.")?.strip_suffix(".url")?.to_owned());
+    let name = |key: &str| {
+        let name = key.strip_prefix("sources.")?.strip_suffix(".url")?;
+        (!name.contains('.')).then(|| name.to_owned())
+    };
     overrides.iter().filter_map(|over| Some((name(&over.key)?, over.flag.clone()))).collect()
 }
 

@@ -94,15 +94,22 @@ impl<'a> Reader<'a> {
         self.shown.push(ShownValue { key: self.full(key), value: value.into(), origin });
     }
 
+    /// The key as it stands where the value was given: a policy file, a variable and a flag know nothing of
+    /// the policy's name.
+    fn given(&self, key: &str, entry: &Entry) -> String {
+        let in_file = matches!(entry.place.origin, Origin::File(..));
+        if self.prefix.starts_with("policies.") && !in_file { key.to_owned() } else { self.full(key) }
+    }
+
     /// An error about the value of a key: `place: key must be …, not …`.
     pub(crate) fn wrong(&self, key: &str, entry: &Entry, must_be: &str) -> Error {
-        let (place, key, value) = (&entry.place, self.full(key), entry.data.shown());
+        let (place, key, value) = (&entry.place, self.given(key, entry), entry.data.shown());
         Error::new(Kind::Config, format!("{place}: {key} must be {must_be}, not {value}"))
     }
 
     /// An error about the value of a key that does not quote the value.
     pub(crate) fn refuse(&self, key: &str, entry: &Entry, problem: &str) -> Error {
-        Error::new(Kind::Config, format!("{}: {}: {problem}", entry.place, self.full(key)))
+        Error::new(Kind::Config, format!("{}: {}: {problem}", entry.place, self.given(key, entry)))
     }
 
     /// A text that is not shown: the caller decides what of it may be.

@@ -25,6 +25,7 @@ mod values;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
@@ -52,7 +53,7 @@ pub struct Override {
 }
 
 /// Everything that a configuration is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LoadRequest {
     /// The file named by `--config`.
     pub explicit_path: Option<PathBuf>,
@@ -79,6 +80,20 @@ impl LoadRequest {
             other_variables: Vec::new(),
             system_dir: PathBuf::from("/etc/lifeboat"),
         }
+    }
+}
+
+/// Shows the names of the environment's variables alone: their values may be secrets.
+impl fmt::Debug for LoadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadRequest")
+            .field("explicit_path", &self.explicit_path)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("cwd", &self.cwd)
+            .field("overrides", &self.overrides)
+            .field("other_variables", &self.other_variables)
+            .field("system_dir", &self.system_dir)
+            .finish()
     }
 }
 

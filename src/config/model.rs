@@ -1,6 +1,7 @@
 //! The resolved configuration, as plain typed values.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -107,7 +108,7 @@ pub struct Staging {
 }
 
 /// `[sources.NAME]`: a database that is backed up.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Source {
     /// The name, `[a-z0-9][a-z0-9_-]{0,62}`: a path segment in the bucket.
     pub name: String,
@@ -127,4 +128,21 @@ pub struct Source {
     pub staging: Option<Staging>,
     /// The policy, with what the file, the environment and flags say beside it and the source's own checks.
     pub policy: Policy,
+}
+
+/// Shows the keys of `options` alone: an engine's option may hold what is not to be logged.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("engine", &self.engine)
+            .field("database", &self.database)
+            .field("method", &self.method)
+            .field("labels", &self.labels)
+            .field("pg_bin", &self.pg_bin)
+            .field("options", &self.options.keys().collect::<Vec<_>>())
+            .field("staging", &self.staging)
+            .field("policy", &self.policy)
+            .finish()
+    }
 }

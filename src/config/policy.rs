@@ -7,7 +7,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use super::checks::{self, Check};
 use super::layers::{Layers, Reader};
 use super::near::nearest;
-use super::origin::Place;
+use super::origin::{Origin, Place, ShownValue};
 use super::schema::{POLICY, text_keys};
 use crate::error::Result;
 use crate::retention::{Retention, short_duration};
@@ -183,7 +183,9 @@ fn read_checks(name: &str, main: &Layers, reader: &mut Reader<'_>) -> Result<Vec
     checks::refuse_twins(&checks, &format!("policy {name}"))?;
     if !checks.is_empty() {
         let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
-        reader.show(KEY, names.join(", "));
+        let entry = reader.entry(KEY).or(main.entries.get(KEY));
+        let origin = entry.map_or(Origin::Default, |entry| entry.place.origin.clone());
+        reader.shown.push(ShownValue { key: reader.full(KEY), value: names.join(", "), origin });
     }
     Ok(checks)
 }

@@ -226,9 +226,13 @@ impl Walk<'_> {
         let section = if prefix.is_empty() { String::new() } else { format!(" in [{prefix}]") };
         let message = format!("{}: unknown key `{}`{section}", self.place(field.spot), field.key);
         let known = || keys.iter().filter(|(_, node)| !matches!(node, Secret)).map(|(key, _)| *key);
+        let root = match self.origin {
+            FileKind::Main(_) => FILE,
+            FileKind::Policy(_) => POLICY,
+        };
         let hint = match nearest(&field.key, known()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => match home_of(&field.key, FILE, "") {
+            None => match home_of(&field.key, root, "") {
                 Some(home) => format!("`{}` belongs in [{home}]", field.key),
                 None => format!("known keys: {}", list(known())),
             },

@@ -142,7 +142,15 @@ impl Sources<'_> {
             self.warnings.extend(world_readable(&path, &reader.full(&key("password_file"))));
             given.push(self.given(reader, &key("password_file"), PasswordFrom::File(path)));
         }
-        if let Some(name) = reader.text(&key("password_env"))? {
+        if let Some((name, entry)) = reader.hidden_text(&key("password_env"))? {
+            // Not quoted and not shown otherwise: the password itself may stand there by mistake.
+            if !name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
+                let problem = "this is not the name of an environment variable";
+                return Err(reader
+                    .refuse(&key("password_env"), entry, problem)
+                    .hint("give the variable's name, in upper case: its value is the password"));
+            }
+            reader.show(&key("password_env"), name.clone());
             let value = self.request.env.get(&name).filter(|value| !value.is_empty());
             let from =
                 value.map_or(PasswordFrom::Unset(name), |value| PasswordFrom::Given(value.as_str().into()));

@@ -37,6 +37,9 @@ pub enum Role {
     Inventory,
     /// Sizes of all frames.
     Frames,
+    /// A role that a later lifeboat knows.
+    #[serde(other)]
+    Other,
 }
 
 /// One key of an object; concatenated volumes are the object.
@@ -97,7 +100,7 @@ impl Stored {
 
     /// For tests of the catalog, which has no stream at hand.
     #[cfg(test)]
-    pub(crate) fn for_test(object: StoredObject) -> Self {
+    pub(crate) fn for_tests(object: StoredObject) -> Self {
         Stored { object, _end: CleanEnd::of("test") }
     }
 }

@@ -65,7 +65,7 @@ fn kept(plan: &Plan) -> BTreeSet<String> {
     plan.kept().map(|decision| decision.id.clone()).collect()
 }
 
-fn newest<'a>(backups: &'a [Candidate], wanted: impl Fn(&Candidate) -> bool) -> Option<&'a Candidate> {
+fn newest(backups: &[Candidate], wanted: impl Fn(&Candidate) -> bool) -> Option<&Candidate> {
     let past = backups.iter().filter(|backup| backup.time <= now() && backup.complete && wanted(backup));
     past.max_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)))
 }
@@ -199,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn all_days_zones_and_texts_are_distinct(age in 0i64..1_500_000, other in 0i64..1_500_000) {
+    fn periods_are_equal_exactly_when_their_texts_are(age in 0i64..1_500_000, other in 0i64..1_500_000) {
         let (a, b) = (now() - TimeDelta::minutes(age), now() - TimeDelta::minutes(other));
         for cycle in Cycle::ALL {
             let period = |time: DateTime<Utc>| cycle.period(&time.with_timezone(&Tz::Europe__Berlin));

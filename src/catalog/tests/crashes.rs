@@ -12,8 +12,11 @@ async fn until_dead<T>(view: &TestStore, future: impl Future<Output = T>) -> Opt
     }
 }
 
+/// How a run looks at the store, what it knows about it, and what that is called.
+type Way = (fn(&TestStore) -> TestStore, LeaseOptions, &'static str);
+
 /// The same for each way to look at the store: strong, and weak with runs that know it.
-fn ways() -> [(fn(&TestStore) -> TestStore, LeaseOptions, &'static str); 2] {
+fn ways() -> [Way; 2] {
     [(TestStore::view, LeaseOptions::default(), "strong"), (TestStore::weak_view, weak(), "weak")]
 }
 
@@ -138,7 +141,7 @@ async fn any_operation_of_a_backup_can_fail_or_lose_its_answer() {
                 tokio::time::advance(LEASE_TTL).await;
                 backup(&look(&store), &options).await.unwrap_or_else(|e| panic!("{when}\nthen {e:?}"));
                 tokio::time::advance(2 * DAY).await;
-                prune(&look(&store), &options, &[old.clone()]).await.unwrap();
+                prune(&look(&store), &options, std::slice::from_ref(&old)).await.unwrap();
                 assert!(!ids(&store).contains(&old), "{when}");
                 check_clean(&store, &when);
             }
@@ -155,7 +158,7 @@ async fn any_operation_of_a_prune_can_fail_or_lose_its_answer() {
                 let new = backup(&store.view(), &LeaseOptions::default()).await.unwrap();
                 let view = look(&store);
                 view.fault(n, fault);
-                let result = prune(&view, &options, &[old.clone()]).await;
+                let result = prune(&view, &options, std::slice::from_ref(&old)).await;
                 let when = format!("{way} store, {fault:?} at {n}:\n{}\n{result:?}", view.log());
                 check_invariants(&store, &when);
                 assert!(ids(&store).contains(&new.manifest().id), "{when}");
@@ -164,7 +167,7 @@ async fn any_operation_of_a_prune_can_fail_or_lose_its_answer() {
                     break;
                 }
                 tokio::time::advance(2 * DAY).await;
-                prune(&look(&store), &options, &[old.clone()])
+                prune(&look(&store), &options, std::slice::from_ref(&old))
                     .await
                     .unwrap_or_else(|e| panic!("{when}\n{e:?}"));
                 assert_eq!(ids(&store), [new.manifest().id.clone()], "{when}");
@@ -190,12 +193,12 @@ async fn a_restore_that_was_killed_does_not_stop_prune_for_ever() {
             let marked = n > 0 || fault == Fault::HaltAfter;
 
             let options = LeaseOptions::default();
-            let removals = prune(&store.view(), &options, &[old.clone()]).await.unwrap();
+            let removals = prune(&store.view(), &options, std::slice::from_ref(&old)).await.unwrap();
             assert_eq!(matches!(removals[0].outcome, Outcome::GaveWay(_)), marked);
             check_invariants(&store, "after the first prune");
             if marked {
                 tokio::time::advance(USE_DEAD_AFTER + Duration::from_secs(1)).await;
-                let removals = prune(&store.view(), &options, &[old.clone()]).await.unwrap();
+                let removals = prune(&store.view(), &options, std::slice::from_ref(&old)).await.unwrap();
                 assert_eq!(removals[0].outcome, Outcome::Removed);
             }
             check_clean(&store, "after the second prune");

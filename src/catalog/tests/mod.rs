@@ -22,7 +22,8 @@ use super::commit::{Committed, Draft, Pending, Proofs};
 use super::garbage::GARBAGE_GRACE;
 use super::lease::{LEASE_TTL, Lease, LeaseOptions};
 use super::remove::Removal;
-use super::testing::{Fault, TestStore, sample_manifest, sample_object};
+use super::samples::{sample_manifest, sample_object};
+use super::testing::{Fault, TestStore};
 use super::{BackupId, Catalog, Run};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -182,6 +183,13 @@ async fn with_backup() -> (TestStore, BackupId) {
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
 
+fn step<T>(future: &mut Boxed<T>, context: &mut Context<'_>) -> Option<T> {
+    match future.as_mut().poll(context) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
 /// Runs two futures whose stores hand control back before each operation in the order of a
 /// schedule: true lets `a` make a step, false `b`. What is left after it runs concurrently.
 async fn interleave<A, B>(schedule: &[bool], mut a: Boxed<A>, mut b: Boxed<B>) -> (A, B) {
@@ -189,13 +197,9 @@ async fn interleave<A, B>(schedule: &[bool], mut a: Boxed<A>, mut b: Boxed<B>) -
     let (mut a_done, mut b_done) = (None, None);
     for turn in schedule {
         if *turn && a_done.is_none() {
-            if let Poll::Ready(value) = a.as_mut().poll(&mut context) {
-                a_done = Some(value);
-            }
+            a_done = step(&mut a, &mut context);
         } else if !*turn && b_done.is_none() {
-            if let Poll::Ready(value) = b.as_mut().poll(&mut context) {
-                b_done = Some(value);
-            }
+            b_done = step(&mut b, &mut context);
         }
     }
     let rest_a = async { if let Some(value) = a_done { value } else { a.await } };

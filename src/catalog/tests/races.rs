@@ -101,7 +101,8 @@ async fn two_holds_and_a_prune_do_not_undo_each_other() {
             prune(&inner.view(), &LeaseOptions::default(), &[wanted]).await.unwrap();
         });
         let _ = orders(&first).hold(&id, &Hold::new("first", "ann", store.now())).await;
-        if let Some(Ok(())) = second.lock().unwrap().take() {
+        let second = second.lock().unwrap().take();
+        if let Some(Ok(())) = second {
             assert!(ids(&store).contains(&id), "at {n}");
             assert!(orders(&store.view()).read_hold(&id).await.unwrap().is_some(), "at {n}");
         }

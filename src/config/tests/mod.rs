@@ -1,6 +1,7 @@
 //! The configuration as its users meet it: whole files in a directory, and what comes out.
 
 mod errors;
+mod policy_errors;
 mod values;
 
 use std::path::Path;
@@ -87,3 +88,10 @@ pub(super) const STORE: &str = "[store]\nurl = \"s3://acme/production\"\n";
 
 /// A store and a source, whose section is open for more.
 pub(super) const SOURCE: &str = "[store]\nurl = \"s3://acme/production\"\n\n[sources.orders]\nengine = \"postgres\"\nurl = \"postgres://backup@db/orders\"\n";
+
+/// The error of a policy file that the source uses.
+pub(super) fn with_policy(policy: &str) -> String {
+    let room = Room::new(&format!("{SOURCE}policy = \"p\"\n"));
+    room.write("policies/p.toml", policy);
+    room.error()
+}

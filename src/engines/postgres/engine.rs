@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use crate::engines::postgres::dump::DUMP;
 use crate::engines::postgres::resolve::{self, Connection, Inputs};
 use crate::engines::postgres::tools::{Tool, Tools};
-use crate::engines::postgres::{archive, settings};
+use crate::engines::postgres::{archive, connect, privileges, settings};
 use crate::engines::{
     Captured, Comparison, Endpoint, Engine, Finding, Host, Origin, Query, RestoreOptions, Restored, Settings,
     Site, Staging, Target,
@@ -105,7 +105,19 @@ impl Engine for Postgres {
     }
 
     async fn preflight(&self) -> Result<Vec<Finding>> {
-        Ok(Vec::new())
+        let session = connect::connect(&self.connection).await?;
+        let mut findings = privileges::look(&session).await?.findings;
+        let tools = self.tools().await?;
+        for name in ["pg_dump", "pg_dumpall"] {
+            findings.push(match tools.choose(name, session.major()) {
+                Ok(Tool { warning: Some(warning), .. }) => Finding::warning(name, warning),
+                Ok(tool) => Finding::ok(name, format!("version {} fits the server", tool.version)),
+                Err(error) => {
+                    Finding::error(name, error.chain(), error.hint_text().unwrap_or("install it").to_owned())
+                }
+            });
+        }
+        Ok(findings)
     }
 
     async fn backup(&self, sink: &Sink, progress: &Progress) -> Result<Captured> {

@@ -29,6 +29,9 @@ struct Inner {
     root: PathBuf,
     staged: Staged,
     state: Mutex<State>,
+    /// Held while bytes go into the data file: the kernel lets one writer at a time into a file, and the
+    /// others would spin for their turn.
+    writing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -57,7 +60,8 @@ impl FileUpload {
             explain(root, "create", &path, cause)
         })?;
         let state = State { file: Some(Arc::new(file)), ..State::default() };
-        let inner = Inner { root: root.to_owned(), staged, state: Mutex::new(state) };
+        let inner =
+            Inner { root: root.to_owned(), staged, state: Mutex::new(state), writing: Mutex::default() };
         Ok(FileUpload { inner: Arc::new(inner) })
     }
 }
@@ -90,7 +94,10 @@ impl Inner {
         let length = body.len() as u64;
         let (file, at) = self.place(number, length)?;
         let (path, written) = match at {
-            Some(at) => (self.staged.data(), file.write_all_at(body, at)),
+            Some(at) => {
+                let _turn = self.writing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                (self.staged.data(), file.write_all_at(body, at))
+            }
             None => {
                 let path = self.own_file(number);
                 let written = create_private(&path).and_then(|file| file.write_all_at(body, 0));

@@ -100,6 +100,10 @@ fn answered<E: ProvideErrorMetadata>(place: &Place, error: &E, response: &HttpRe
             format!("bucket {bucket} does not exist (NoSuchBucket)"),
             format!("create bucket {bucket} at {server}, or correct url in [store]"),
         ),
+        "InvalidBucketName" => meaning(
+            format!("{bucket} is no name for a bucket (InvalidBucketName)"),
+            "correct url in [store]: 3 to 63 lower-case letters, digits, hyphens",
+        ),
         // The second is versitygw's.
         "InvalidAccessKeyId" | "XAdminUserNotFound" => meaning(
             format!("the store does not know the access key ({code})"),
