@@ -130,7 +130,7 @@ async fn contents(
             Role::Inventory | Role::Frames => {}
             // The engine has verified it, if it read it at all.
             Role::Dump if read >= dumps => {}
-            Role::Dump | Role::Globals => drop(reader.stream(&object.name)?.drain().await?),
+            Role::Dump | Role::Globals | Role::Other => drop(reader.stream(&object.name)?.drain().await?),
         }
     }
     let totals = counted.totals();
