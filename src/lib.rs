@@ -1,6 +1,7 @@
 //! lifeboat: backups that are proven.
 
 pub mod cancel;
+pub mod drill;
 pub mod catalog;
 pub mod cli;
 pub mod clock;

@@ -1,9 +1,11 @@
 //! PostgreSQL: connections, consistent snapshots, tools, the archive, restores and drills.
 
 pub mod archive;
+pub mod compare;
 pub mod connect;
 pub mod dump;
 mod engine;
+pub mod ephemeral;
 pub mod globals;
 pub mod holder;
 pub mod identity;

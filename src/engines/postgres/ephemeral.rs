@@ -1,0 +1,397 @@
+//! A throwaway PostgreSQL server in a temporary directory, for drills without a staging server.
+//!
+//! It listens on a Unix socket in a directory that only its own user may enter. It dies and its
+//! directory goes on every way out: [`Ephemeral::stop`], a dropped value (a panic, an error), and
+//! the death of this process by SIGKILL. A small shell process of its own process group sees to
+//! that: it waits for the end of a pipe that this process holds, then stops the server and removes
+//! the directory.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Gid, Uid, User};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, ChildStdin, Command};
+
+use crate::error::{Error, Explain, Kind, Result};
+
+/// The superuser that is made.
+pub const SUPERUSER: &str = "postgres";
+
+/// A Unix socket path may have this many bytes on Linux (`sun_path`, unix(7)), its NUL included.
+const MAX_SOCKET_PATH: usize = 108;
+
+/// How long the server may take to accept its first connection, and to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The most WAL kept between checkpoints, which counts in the space needed. See [`SETTINGS`].
+const MAX_WAL: u64 = 4 << 30;
+
+/// An empty cluster and some room to breathe.
+const EMPTY_CLUSTER: u64 = 256 << 20;
+
+/// What is set besides the defaults: what a careful administrator sets before loading a database.
+/// All that makes a server durable (`fsync`, `full_page_writes`, `synchronous_commit`, `wal_level`)
+/// stays as it is by default: a recovery time measured without it would be a lie.
+pub const SETTINGS: &[(&str, &str)] = &[
+    ("listen_addresses", ""),
+    ("shared_buffers", "256MB"),
+    ("maintenance_work_mem", "256MB"),
+    ("max_wal_size", "4GB"),
+    ("checkpoint_timeout", "15min"),
+    ("max_connections", "64"),
+    ("max_locks_per_transaction", "1024"),
+    ("timezone", "UTC"),
+    ("log_timezone", "UTC"),
+    ("logging_collector", "off"),
+    ("unix_socket_permissions", "0700"),
+];
+
+/// Waits until its standard input ends; the last line is a process group. Then the group is stopped
+/// (SIGQUIT: an immediate shutdown, the data is thrown away) and the directory `$1` removed.
+const WATCHER: &str = r#"trap '' HUP INT TERM
+group=
+while read -r line; do group=$line; done
+if [ -n "$group" ]; then
+  kill -s QUIT -- "-$group" 2>/dev/null
+  tries=0
+  while [ "$tries" -lt 100 ] && kill -s 0 -- "-$group" 2>/dev/null; do
+    sleep 0.1
+    tries=$((tries + 1))
+  done
+  kill -s KILL -- "-$group" 2>/dev/null
+fi
+cd /
+rm -rf -- "$1"
+"#;
+
+/// A running throwaway server.
+#[derive(Debug)]
+pub struct Ephemeral {
+    directory: PathBuf,
+    socket: PathBuf,
+    server: Child,
+    watcher: Watcher,
+    version: String,
+}
+
+impl Ephemeral {
+    /// Makes a cluster with the programs in `bin`, in a new directory under `under`, and starts it.
+    ///
+    /// # Errors
+    /// [`Kind::Unreachable`]: no space for `raw_bytes`, `initdb` fails, the server does not start.
+    /// [`Kind::Config`]: this process is root and there is no account to drop to.
+    pub async fn start(bin: &Path, under: &Path, raw_bytes: u64) -> Result<Self> {
+        check_space(under, raw_bytes)?;
+        let account = Account::find()?;
+        let made = tempfile::Builder::new()
+            .prefix("lifeboat-drill-")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .tempdir_in(under)
+            .explain(Kind::Unreachable, || format!("cannot make a directory in {}", under.display()))?;
+        // From here on the watcher removes it.
+        let mut watcher = Watcher::start(made.path())?;
+        let directory = made.keep();
+        account.own(&directory)?;
+        let data = directory.join("data");
+
+        let mut initdb = account.command(&bin.join("initdb"), &directory);
+        initdb.arg("-D").arg(&data).args([
+            "-U",
+            SUPERUSER,
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]);
+        initdb.stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = initdb
+            .spawn()
+            .explain(Kind::Unreachable, || format!("cannot run {}", bin.join("initdb").display()))?;
+        watcher.guard(child.id()).await?;
+        let output =
+            child.wait_with_output().await.explain(Kind::Unreachable, || "initdb was lost".to_owned())?;
+        watcher.guard(None).await?;
+        if !output.status.success() {
+            let text = last_lines(&String::from_utf8_lossy(&output.stderr));
+            return Err(Error::new(
+                Kind::Unreachable,
+                format!("initdb ended with {}: {text}", output.status),
+            )
+            .hint("look at the message; a staging server by URL needs no initdb"));
+        }
+
+        let socket = account.socket_directory(&directory)?;
+        let log = directory.join("server.log");
+        let log_file = std::fs::File::create(&log)
+            .explain(Kind::Unreachable, || format!("cannot write {}", log.display()))?;
+        let mut postgres = account.command(&bin.join("postgres"), &directory);
+        postgres.arg("-D").arg(&data);
+        for (name, value) in SETTINGS {
+            postgres.arg("-c").arg(format!("{name}={value}"));
+        }
+        postgres.arg("-c").arg(format!("unix_socket_directories={}", socket.display()));
+        if !shared_memory_is_roomy() {
+            // Containers give /dev/shm 64 MB by default; a parallel index build then fails.
+            postgres.args(["-c", "dynamic_shared_memory_type=mmap"]);
+        }
+        postgres.stdout(Stdio::null()).stderr(log_file);
+        let server = postgres
+            .spawn()
+            .explain(Kind::Unreachable, || format!("cannot run {}", bin.join("postgres").display()))?;
+        watcher.guard(server.id()).await?;
+        let mut running = Ephemeral { directory, socket, server, watcher, version: String::new() };
+        running.wait_until_ready(&log).await?;
+        Ok(running)
+    }
+
+    async fn wait_until_ready(&mut self, log: &Path) -> Result<()> {
+        let began = Instant::now();
+        let mut config = tokio_postgres::Config::new();
+        config.host_path(&self.socket).user(SUPERUSER).dbname("postgres");
+        loop {
+            if let Some(status) = self.server.try_wait().explain(Kind::Unreachable, lost)? {
+                return Err(not_started(log, &format!("ended with {status}")));
+            }
+            let tried = match config.connect(tokio_postgres::NoTls).await {
+                Ok((client, connection)) => {
+                    let connection = tokio::spawn(connection);
+                    let answer = client.query_one("SHOW server_version", &[]).await;
+                    drop(client);
+                    let _ = connection.await;
+                    answer
+                }
+                Err(error) => Err(error),
+            };
+            match tried {
+                Ok(row) => {
+                    self.version = row.get(0);
+                    return Ok(());
+                }
+                Err(_) if began.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(25)).await,
+                Err(error) => return Err(not_started(log, &format!("does not answer: {error}"))),
+            }
+        }
+    }
+
+    /// A URL for the superuser, which the vendor's tools take as well. Holds no secret: the socket's
+    /// directory is closed to others.
+    pub fn url(&self) -> String {
+        format!("postgres://{SUPERUSER}@/postgres?host={}", percent(&self.socket.display().to_string()))
+    }
+
+    /// The server's version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Stops the server and removes its directory. Safe to call again.
+    ///
+    /// # Errors
+    /// [`Kind::Failed`] when the directory is still there afterwards; the message names it.
+    pub async fn stop(&mut self) -> Result<()> {
+        if let Some(id) = self.server.id() {
+            signal(id, nix::sys::signal::Signal::SIGQUIT);
+            if tokio::time::timeout(PATIENCE, self.server.wait()).await.is_err() {
+                signal(id, nix::sys::signal::Signal::SIGKILL);
+                let _ = self.server.wait().await;
+            }
+        }
+        self.watcher.finish().await;
+        let leftovers = [&self.directory, &self.socket];
+        for path in leftovers {
+            if path.exists()
+                && let Err(cause) = std::fs::remove_dir_all(path)
+            {
+                return Err(Error::new(Kind::Failed, format!("cannot remove {}", path.display()))
+                    .because(cause)
+                    .hint("remove it by hand"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lost() -> String {
+    "the throwaway server was lost".to_owned()
+}
+
+fn not_started(log: &Path, how: &str) -> Error {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    Error::new(Kind::Unreachable, format!("the throwaway server {how}: {}", last_lines(&text)))
+        .hint("look at the message; a staging server by URL is the other way")
+}
+
+/// The last three lines that say something, as one.
+fn last_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(3)..].join("; ")
+}
+
+fn signal(group: u32, signal: nix::sys::signal::Signal) {
+    if let Ok(group) = i32::try_from(group) {
+        let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), signal);
+    }
+}
+
+fn percent(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    path.bytes().map(|b| if plain(b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// Bytes that a restore of this raw size needs: the tables and their indexes (1.5 times the dump is
+/// the experience), the WAL between two checkpoints, an empty cluster.
+pub fn space_needed(raw_bytes: u64) -> u64 {
+    raw_bytes
+        .saturating_add(raw_bytes / 2)
+        .saturating_add(raw_bytes.min(MAX_WAL))
+        .saturating_add(EMPTY_CLUSTER)
+}
+
+/// Looks whether a directory's file system has the space for a restore of this raw size.
+///
+/// # Errors
+/// [`Kind::Unreachable`] when it has not, or cannot be asked.
+pub fn check_space(under: &Path, raw_bytes: u64) -> Result<()> {
+    let free = free_bytes(under)
+        .explain(Kind::Unreachable, || format!("cannot see how much space is free in {}", under.display()))?;
+    let needed = space_needed(raw_bytes);
+    if free >= needed {
+        return Ok(());
+    }
+    let mib = |bytes: u64| bytes >> 20;
+    Err(Error::new(
+        Kind::Unreachable,
+        format!(
+            "{} has {} MiB free, and a throwaway server for this backup needs {} MiB",
+            under.display(),
+            mib(free),
+            mib(needed)
+        ),
+    )
+    .hint("point TMPDIR at a larger volume, or give a staging server by URL"))
+}
+
+fn free_bytes(path: &Path) -> nix::Result<u64> {
+    let stat = nix::sys::statvfs::statvfs(path)?;
+    Ok(u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size())))
+}
+
+fn shared_memory_is_roomy() -> bool {
+    free_bytes(Path::new("/dev/shm")).is_ok_and(|free| free >= 512 << 20)
+}
+
+/// The account that the server runs as: ours, or when we are root `postgres` or `nobody`, since the
+/// server and `initdb` refuse root and need an account with a name.
+#[derive(Debug)]
+struct Account {
+    drop_to: Option<(Uid, Gid)>,
+}
+
+impl Account {
+    fn find() -> Result<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            return Ok(Account { drop_to: None });
+        }
+        for name in ["postgres", "nobody"] {
+            if let Ok(Some(user)) = User::from_name(name) {
+                return Ok(Account { drop_to: Some((user.uid, user.gid)) });
+            }
+        }
+        Err(Error::new(
+            Kind::Config,
+            "root cannot run a PostgreSQL server, and there is no account postgres or nobody",
+        )
+        .hint("run as another user, or give a staging server by URL"))
+    }
+
+    fn own(&self, directory: &Path) -> Result<()> {
+        let Some((uid, gid)) = self.drop_to else { return Ok(()) };
+        std::os::unix::fs::chown(directory, Some(uid.as_raw()), Some(gid.as_raw()))
+            .explain(Kind::Unreachable, || {
+                format!("cannot give {} to the server's account", directory.display())
+            })
+    }
+
+    /// A command of this account in its own process group (Ctrl-C is ours to handle), with hardly
+    /// any environment.
+    fn command(&self, program: &Path, directory: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs([("PATH", "/usr/bin:/bin"), ("LC_ALL", "C"), ("TZ", "UTC")]);
+        command.current_dir(directory).process_group(0).stdin(Stdio::null());
+        if let Some((uid, gid)) = self.drop_to {
+            command.uid(uid.as_raw()).gid(gid.as_raw());
+        }
+        command
+    }
+
+    /// The directory itself when a socket in it has a short enough path; the caller's temporary
+    /// directory may be deep.
+    fn socket_directory(&self, directory: &Path) -> Result<PathBuf> {
+        let longest = directory.join(".s.PGSQL.5432.lock");
+        if longest.as_os_str().len() < MAX_SOCKET_PATH {
+            return Ok(directory.to_owned());
+        }
+        Err(Error::new(
+            Kind::Unreachable,
+            format!("{} is too long a path for a Unix socket", directory.display()),
+        )
+        .hint("point TMPDIR at a directory with a shorter path"))
+    }
+}
+
+/// The process that cleans up when we do not.
+#[derive(Debug)]
+struct Watcher {
+    child: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Watcher {
+    fn start(directory: &Path) -> Result<Self> {
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", WATCHER, "lifeboat-drill-watcher"])
+            .arg(directory)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .explain(Kind::Unreachable, || {
+                "cannot run /bin/sh to watch over the throwaway server".to_owned()
+            })?;
+        let pipe = child.stdin.take();
+        Ok(Watcher { child, pipe })
+    }
+
+    /// Says which process group to stop at the end; `None`: none.
+    async fn guard(&mut self, group: Option<u32>) -> Result<()> {
+        let line = group.map_or_else(|| "\n".to_owned(), |group| format!("{group}\n"));
+        match &mut self.pipe {
+            Some(pipe) => pipe
+                .write_all(line.as_bytes())
+                .await
+                .explain(Kind::Unreachable, || "the watcher of the throwaway server was lost".to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets it remove the directory, with nothing left to stop.
+    async fn finish(&mut self) {
+        let _ = self.guard(None).await;
+        self.pipe = None;
+        let _ = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
