@@ -95,7 +95,7 @@ impl Postgres {
             existing::check_empty(&admin.connection().with_database(&name), &plan.targets()).await?;
             self.run_passes(&plan, &admin, &name).await?
         } else {
-            self.into_new_database(&plan, &admin, exists).await?
+            self.fill_new_database(&plan, &admin, exists).await?
         };
         warnings.extend(done.warnings);
         phases.extend(done.phases);
@@ -140,7 +140,7 @@ impl Postgres {
     }
 
     /// Restores under a temporary name, then takes the place of what shall be replaced.
-    async fn into_new_database(&self, plan: &Plan<'_>, admin: &Session, exists: bool) -> Result<Done> {
+    async fn fill_new_database(&self, plan: &Plan<'_>, admin: &Session, exists: bool) -> Result<Done> {
         let options = plan.options;
         let create = CreateOptions {
             owner: !(options.no_owner || options.staging),
