@@ -1,11 +1,11 @@
 //! lifeboat: backups that are proven.
 
 pub mod cancel;
-pub mod drill;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod drill;
 pub mod engines;
 pub mod error;
 pub mod operations;

@@ -61,3 +61,12 @@ fn a_source_that_does_not_exist_is_a_usage_error_with_the_nearest_name() {
     assert_eq!(ran.code, 2);
     assert_eq!(ran.stderr, "error: there is no source `odrers`\nhint: did you mean `orders`?\n");
 }
+
+#[test]
+fn check_says_that_all_is_well_or_which_engine_is_not_known() {
+    let ran = World::new(PLAIN).run(&["config", "check"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "lifeboat.toml: ok, 1 source, 0 warnings\n"), "{ran:?}");
+    let ran = World::new(&PLAIN.replace("\"postgres\"", "\"postgers\"")).run(&["config", "check"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.stderr.contains("postgers") && ran.stderr.contains("hint: "), "{ran:?}");
+}

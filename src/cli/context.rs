@@ -191,8 +191,8 @@ impl Context {
 
     /// Who runs this, for marks that people read.
     pub fn user(&self) -> String {
-        let named = ["USER", "LOGNAME"].iter().filter_map(|name| self.environment.get(*name));
-        let name = named.filter(|name| !name.is_empty()).next().cloned();
+        let mut named = ["USER", "LOGNAME"].iter().filter_map(|name| self.environment.get(*name));
+        let name = named.find(|name| !name.is_empty()).cloned();
         name.unwrap_or_else(|| format!("uid {}", nix::unistd::getuid()))
     }
 

@@ -11,7 +11,7 @@ use crate::reports::messages;
 /// How long one server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Probe the store, the servers, privileges, tools and staging; say what to fix
+/// Probe everything that backups need, and say what to fix
 ///
 /// Writes, reads, conditionally writes and removes a probe object, aborts an upload, asks each source whether its
 /// role may read every table, and looks for tools and staging. Changes nothing else.

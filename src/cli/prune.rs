@@ -13,7 +13,7 @@ use crate::reports::pruning;
 use crate::retention::Action;
 use crate::stores::Versioning;
 
-/// Remove what the policy does not keep, and what crashes left behind
+/// Remove what the policy does not keep, and leftovers of crashes
 ///
 /// Prints what stays and what goes, each with its reasons, and then acts under the lease of the source. With
 /// --dry-run it prints the very plan and does nothing. The newest backup, the newest proven one, and those on

@@ -66,7 +66,7 @@ pub fn text(source: &str, entries: &[BackupEntry], now: DateTime<Utc>, style: St
     if entries.is_empty() {
         return format!("{source}: no backup\n");
     }
-    let method = common(entries, |entry| method(entry));
+    let method = common(entries, method);
     let policy = common(entries, |entry| entry.policy.clone().unwrap_or_default());
     let stored: u64 = entries.iter().filter_map(|entry| entry.stored_bytes).sum();
     let mut heading =

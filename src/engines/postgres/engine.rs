@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
+use crate::engines::postgres::compare::{self, Means};
 use crate::engines::postgres::dump::DUMP;
 use crate::engines::postgres::resolve::{self, Connection, Inputs};
 use crate::engines::postgres::tools::{Tool, Tools};
@@ -63,6 +64,18 @@ impl Postgres {
         })
     }
 
+    /// The connection to a target's database.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) when the endpoint does not make sense.
+    pub(super) fn target_connection(&self, target: &Target) -> Result<Connection> {
+        let connection = resolve_endpoint(&target.endpoint, &self.settings.host)?;
+        Ok(match &target.database {
+            Some(name) => connection.with_database(name),
+            None => connection,
+        })
+    }
+
     /// What is installed; looked for once.
     pub(super) async fn tools(&self) -> Result<&Tools> {
         let configured = self.settings.endpoint.tools.as_deref();
@@ -88,6 +101,16 @@ impl Postgres {
         spec.guard = Some(Box::new(environment));
         Ok(spec)
     }
+}
+
+/// The major version of the `pg_dump` that made a backup.
+pub(super) fn dump_major(origin: &Origin) -> Option<u32> {
+    origin.tools.get("pg_dump").and_then(|text| major(text))
+}
+
+/// The major version of `15.18` or `15.18 (Debian …)`.
+fn major(version: &str) -> Option<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[async_trait]
@@ -155,8 +178,20 @@ impl Engine for Postgres {
         origin: &Origin,
         progress: &Progress,
     ) -> Result<Comparison> {
-        let _ = (target, plan, origin, progress);
-        Ok(Comparison::default())
+        let connection = self.target_connection(target)?;
+        let session = connect::connect(&connection).await?;
+        let server_major = session.major();
+        session.close().await?;
+        let dump_major = dump_major(origin).unwrap_or(server_major);
+        let tool = self.tools().await?.choose("pg_dump", dump_major.max(server_major))?;
+        let source_major = origin.server.get("version").and_then(|text| major(text));
+        let means = Means {
+            same_tools: tool.major == dump_major && source_major == Some(server_major),
+            pg_dump: tool.path,
+            readers: compare::readers(self.settings.host.threads),
+            environment: self.settings.host.environment.clone(),
+        };
+        compare::compare(&connection, plan, &means, progress).await
     }
 
     async fn provision(&self, staging: &Staging, origin: &Origin, raw_bytes: u64) -> Result<Box<dyn Site>> {

@@ -284,7 +284,7 @@ pub fn check_space(under: &Path, raw_bytes: u64) -> Result<()> {
 
 fn free_bytes(path: &Path) -> nix::Result<u64> {
     let stat = nix::sys::statvfs::statvfs(path)?;
-    Ok(u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size())))
+    Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
 }
 
 fn shared_memory_is_roomy() -> bool {

@@ -19,7 +19,7 @@ use crate::engines::postgres::archive::rewrite::list_file;
 use crate::engines::postgres::archive::{Archive, TableRef};
 use crate::engines::postgres::connect::Session;
 use crate::engines::postgres::dump::DUMP;
-use crate::engines::postgres::engine::resolve_endpoint;
+use crate::engines::postgres::engine::{dump_major, resolve_endpoint};
 use crate::engines::postgres::identity::Identity;
 use crate::engines::postgres::properties::{self, CreateOptions, Properties};
 use crate::engines::postgres::tools::Tool;
@@ -95,7 +95,7 @@ impl Postgres {
             existing::check_empty(&admin.connection().with_database(&name), &plan.targets()).await?;
             self.run_passes(&plan, &admin, &name).await?
         } else {
-            self.into_new_database(&plan, &admin, exists).await?
+            self.fill_new_database(&plan, &admin, exists).await?
         };
         warnings.extend(done.warnings);
         phases.extend(done.phases);
@@ -122,7 +122,7 @@ impl Postgres {
     ) -> Result<Plan<'a>> {
         let properties: Properties = serde_json::from_value(origin.properties.clone())
             .explain(Kind::Damaged, || "the manifest does not tell the database's properties".to_owned())?;
-        let dump_major = origin.tools.get("pg_dump").and_then(|text| major(text)).unwrap_or(admin.major());
+        let dump_major = dump_major(origin).unwrap_or(admin.major());
         let tool = self.tools().await?.choose_restore(dump_major, admin.major())?;
         let head = feed::head(from).await?;
         let wanted = match options.only.as_slice() {
@@ -140,7 +140,7 @@ impl Postgres {
     }
 
     /// Restores under a temporary name, then takes the place of what shall be replaced.
-    async fn into_new_database(&self, plan: &Plan<'_>, admin: &Session, exists: bool) -> Result<Done> {
+    async fn fill_new_database(&self, plan: &Plan<'_>, admin: &Session, exists: bool) -> Result<Done> {
         let options = plan.options;
         let create = CreateOptions {
             owner: !(options.no_owner || options.staging),
@@ -368,9 +368,4 @@ fn failed(tool: &Tool, pass: Pass, code: Option<i32>, signal: Option<i32>, said:
             .hint("restore as a superuser, or leave owners and privileges out (--no-owner --no-acl)");
     }
     error.hint("the message is the server's own; nothing of the unfinished database was kept")
-}
-
-/// The major version of `15.18`.
-fn major(version: &str) -> Option<u32> {
-    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
