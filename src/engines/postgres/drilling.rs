@@ -1,48 +1,15 @@
-//! What a drill asks of the engine, put together from staging, comparison and checks.
+//! What a drill asks of the engine besides restore and comparison, put together from staging and checks.
 
 use std::path::{Path, PathBuf};
 
-use super::compare::{self, Means};
 use super::connect::connect;
 use super::engine::resolve_endpoint;
-use super::resolve::Connection;
 use super::tools::Tools;
 use super::{Postgres, checks, ephemeral, staging};
-use crate::engines::{Comparison, Finding, Origin, Query, Site, Staging, Target};
+use crate::engines::{Finding, Origin, Query, Site, Staging, Target};
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::inventory::Inventory;
-use crate::pipeline::progress::Progress;
 
 impl Postgres {
-    /// See [`Engine::compare`](crate::engines::Engine::compare).
-    ///
-    /// # Errors
-    /// Those of [`compare::compare`], and [`Kind::Failed`] when no fitting `pg_dump` is installed.
-    pub async fn compare_target(
-        &self,
-        target: &Target,
-        plan: &Inventory,
-        origin: &Origin,
-        progress: &Progress,
-    ) -> Result<Comparison> {
-        let connection = self.target_connection(target)?;
-        let session = connect(&connection).await?;
-        let server = session.major();
-        session.close().await?;
-        let dumped_with = origin.tools.get("pg_dump").and_then(|text| leading_number(text));
-        // The tool that made the backup, as long as it knows this server.
-        let wanted = dumped_with.unwrap_or(server).max(server);
-        let tool = self.tools().await?.choose("pg_dump", wanted)?;
-        let same_tools = Some(tool.major) == dumped_with && staging::source_major(origin) == Some(server);
-        let means = Means {
-            pg_dump: tool.path,
-            same_tools,
-            readers: compare::readers(self.settings.host.threads),
-            environment: self.settings.host.environment.clone(),
-        };
-        compare::compare(&connection, plan, &means, progress).await
-    }
-
     /// See [`Engine::provision`](crate::engines::Engine::provision).
     ///
     /// # Errors
@@ -129,14 +96,6 @@ impl Postgres {
         checks::amcheck(&connection, &tool.path, &tool.version, host.threads, &host.environment).await
     }
 
-    fn target_connection(&self, target: &Target) -> Result<Connection> {
-        let connection = resolve_endpoint(&target.endpoint, &self.settings.host)?;
-        Ok(match &target.database {
-            Some(database) => connection.with_database(database),
-            None => connection,
-        })
-    }
-
     /// What is installed, with the staging's own directory before all others.
     async fn installed(&self, tools: Option<&Path>) -> Result<Tools> {
         let host = &self.settings.host;
@@ -160,21 +119,4 @@ fn server_programs(tools: &Tools, major: u32) -> Result<super::tools::Tool> {
     tools.choose("initdb", tool.major).map_err(unreachable)?;
     // A newer server is worth a word only when a version was asked for.
     Ok(super::tools::Tool { warning: tool.warning.clone().filter(|_| major > 0), ..tool })
-}
-
-/// The major version of `15.18`.
-fn leading_number(version: &str) -> Option<u32> {
-    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn majors_are_read() {
-        assert_eq!(leading_number("15.18"), Some(15));
-        assert_eq!(leading_number("18beta1"), Some(18));
-        assert_eq!(leading_number("devel"), None);
-    }
 }
