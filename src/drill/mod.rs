@@ -7,3 +7,4 @@ pub mod checks;
 pub mod evidence;
 pub mod objectives;
 pub mod phases;
+pub mod run;
