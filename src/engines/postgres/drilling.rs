@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::compare::{self, Means};
 use super::connect::connect;
-use super::engine::resolve_endpoint;
-use super::resolve::Connection;
+use super::engine::{dump_major, resolve_endpoint};
 use super::tools::Tools;
 use super::{Postgres, checks, ephemeral, staging};
 use crate::engines::{Comparison, Finding, Origin, Query, Site, Staging, Target};
@@ -29,7 +28,7 @@ impl Postgres {
         let session = connect(&connection).await?;
         let server = session.major();
         session.close().await?;
-        let dumped_with = origin.tools.get("pg_dump").and_then(|text| leading_number(text));
+        let dumped_with = dump_major(origin);
         // The tool that made the backup, as long as it knows this server.
         let wanted = dumped_with.unwrap_or(server).max(server);
         let tool = self.tools().await?.choose("pg_dump", wanted)?;
@@ -129,14 +128,6 @@ impl Postgres {
         checks::amcheck(&connection, &tool.path, &tool.version, host.threads, &host.environment).await
     }
 
-    fn target_connection(&self, target: &Target) -> Result<Connection> {
-        let connection = resolve_endpoint(&target.endpoint, &self.settings.host)?;
-        Ok(match &target.database {
-            Some(database) => connection.with_database(database),
-            None => connection,
-        })
-    }
-
     /// What is installed, with the staging's own directory before all others.
     async fn installed(&self, tools: Option<&Path>) -> Result<Tools> {
         let host = &self.settings.host;
@@ -160,21 +151,4 @@ fn server_programs(tools: &Tools, major: u32) -> Result<super::tools::Tool> {
     tools.choose("initdb", tool.major).map_err(unreachable)?;
     // A newer server is worth a word only when a version was asked for.
     Ok(super::tools::Tool { warning: tool.warning.clone().filter(|_| major > 0), ..tool })
-}
-
-/// The major version of `15.18`.
-fn leading_number(version: &str) -> Option<u32> {
-    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn majors_are_read() {
-        assert_eq!(leading_number("15.18"), Some(15));
-        assert_eq!(leading_number("18beta1"), Some(18));
-        assert_eq!(leading_number("devel"), None);
-    }
 }
