@@ -1,15 +1,47 @@
-//! What a drill asks of the engine besides restore and comparison, put together from staging and checks.
+//! What a drill asks of the engine, put together from staging, comparison and checks.
 
 use std::path::{Path, PathBuf};
 
+use super::compare::{self, Means};
 use super::connect::connect;
-use super::engine::resolve_endpoint;
+use super::engine::{dump_major, resolve_endpoint};
 use super::tools::Tools;
 use super::{Postgres, checks, ephemeral, staging};
-use crate::engines::{Finding, Origin, Query, Site, Staging, Target};
+use crate::engines::{Comparison, Finding, Origin, Query, Site, Staging, Target};
 use crate::error::{Error, Kind, Result};
+use crate::pipeline::inventory::Inventory;
+use crate::pipeline::progress::Progress;
 
 impl Postgres {
+    /// See [`Engine::compare`](crate::engines::Engine::compare).
+    ///
+    /// # Errors
+    /// Those of [`compare::compare`], and [`Kind::Failed`] when no fitting `pg_dump` is installed.
+    pub async fn compare_target(
+        &self,
+        target: &Target,
+        plan: &Inventory,
+        origin: &Origin,
+        progress: &Progress,
+    ) -> Result<Comparison> {
+        let connection = self.target_connection(target)?;
+        let session = connect(&connection).await?;
+        let server = session.major();
+        session.close().await?;
+        let dumped_with = dump_major(origin);
+        // The tool that made the backup, as long as it knows this server.
+        let wanted = dumped_with.unwrap_or(server).max(server);
+        let tool = self.tools().await?.choose("pg_dump", wanted)?;
+        let same_tools = Some(tool.major) == dumped_with && staging::source_major(origin) == Some(server);
+        let means = Means {
+            pg_dump: tool.path,
+            same_tools,
+            readers: compare::readers(self.settings.host.threads),
+            environment: self.settings.host.environment.clone(),
+        };
+        compare::compare(&connection, plan, &means, progress).await
+    }
+
     /// See [`Engine::provision`](crate::engines::Engine::provision).
     ///
     /// # Errors

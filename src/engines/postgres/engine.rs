@@ -6,7 +6,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use crate::engines::postgres::compare::{self, Means};
 use crate::engines::postgres::dump::DUMP;
 use crate::engines::postgres::resolve::{self, Connection, Inputs};
 use crate::engines::postgres::tools::{Tool, Tools};
@@ -109,7 +108,7 @@ pub(super) fn dump_major(origin: &Origin) -> Option<u32> {
 }
 
 /// The major version of `15.18` or `15.18 (Debian …)`.
-fn major(version: &str) -> Option<u32> {
+pub(super) fn major(version: &str) -> Option<u32> {
     version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
@@ -178,40 +177,23 @@ impl Engine for Postgres {
         origin: &Origin,
         progress: &Progress,
     ) -> Result<Comparison> {
-        let connection = self.target_connection(target)?;
-        let session = connect::connect(&connection).await?;
-        let server_major = session.major();
-        session.close().await?;
-        let dump_major = dump_major(origin).unwrap_or(server_major);
-        let tool = self.tools().await?.choose("pg_dump", dump_major.max(server_major))?;
-        let source_major = origin.server.get("version").and_then(|text| major(text));
-        let means = Means {
-            same_tools: tool.major == dump_major && source_major == Some(server_major),
-            pg_dump: tool.path,
-            readers: compare::readers(self.settings.host.threads),
-            environment: self.settings.host.environment.clone(),
-        };
-        compare::compare(&connection, plan, &means, progress).await
+        self.compare_target(target, plan, origin, progress).await
     }
 
     async fn provision(&self, staging: &Staging, origin: &Origin, raw_bytes: u64) -> Result<Box<dyn Site>> {
-        let _ = (staging, origin, raw_bytes);
-        Err(crate::error::Error::new(crate::error::Kind::Failed, "x"))
+        self.provision_site(staging, origin, raw_bytes).await
     }
 
     async fn preflight_staging(&self, staging: &Staging) -> Result<Vec<Finding>> {
-        let _ = staging;
-        Ok(Vec::new())
+        self.preflight_site(staging).await
     }
 
     async fn ask(&self, target: &Target, query: &Query) -> Result<Option<String>> {
-        let _ = (target, query);
-        Ok(None)
+        self.ask_target(target, query).await
     }
 
     async fn structural_check(&self, target: &Target) -> Result<Option<String>> {
-        let _ = target;
-        Ok(None)
+        self.check_structure(target).await
     }
 
     fn by_hand(&self, print_object: &str) -> Vec<String> {
@@ -223,5 +205,17 @@ impl Engine for Postgres {
             "createdb --template=template0 NEW_DATABASE".to_owned(),
             format!("{} | zstd -dc | pg_restore --exit-on-error -d NEW_DATABASE", print(DUMP)),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_the_first_number() {
+        assert_eq!(major("15.18 (Debian 15.18-0+deb12u1)"), Some(15));
+        assert_eq!(major("18beta1"), Some(18));
+        assert_eq!(major("devel"), None);
     }
 }

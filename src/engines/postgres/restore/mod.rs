@@ -7,6 +7,7 @@
 mod existing;
 mod feed;
 mod globals;
+mod load;
 mod messages;
 mod passes;
 mod statements;
@@ -18,7 +19,6 @@ use crate::engines::postgres::archive::inventory as counted;
 use crate::engines::postgres::archive::rewrite::list_file;
 use crate::engines::postgres::archive::{Archive, TableRef};
 use crate::engines::postgres::connect::Session;
-use crate::engines::postgres::dump::DUMP;
 use crate::engines::postgres::engine::{dump_major, resolve_endpoint};
 use crate::engines::postgres::identity::Identity;
 use crate::engines::postgres::properties::{self, CreateOptions, Properties};
@@ -27,7 +27,7 @@ use crate::engines::postgres::{Postgres, settings};
 use crate::engines::{Origin, Phase, RestoreOptions, Restored, Target};
 use crate::error::{Error, Explain as _, Kind, Result};
 use crate::pipeline::BackupReader;
-use crate::pipeline::child;
+use crate::pipeline::child::{self, Outcome};
 use crate::pipeline::inventory::Inventory;
 use crate::pipeline::object::CleanEnd;
 
@@ -230,47 +230,19 @@ impl Postgres {
         files: Files<'_>,
         done: &mut Done,
     ) -> Result<()> {
-        // A newer tool says something that an older server does not know: it must go on after that.
-        let stop = plan.tool.major <= admin.major();
+        if pass == Pass::Data {
+            let scratch = files.toc.parent().unwrap_or(files.toc);
+            let (archive, warnings) = self.load(plan, admin, database, scratch).await?;
+            done.archive = Some(archive);
+            done.warnings.extend(warnings);
+            return Ok(());
+        }
         let jobs = self.settings.host.threads.clamp(1, MAX_JOBS);
-        let arguments = passes::arguments(pass, plan.options, files, stop, jobs);
+        let arguments = passes::arguments(pass, plan.options, files, plan.stops(admin), jobs);
         let connection = admin.connection().with_database(database);
-        let mut spec = self.child(&connection, &plan.tool, admin.version(), LOADING, arguments)?;
-        spec.feed = pass == Pass::Data;
-        let mut child = child::spawn(spec)?;
-        if let Some(mut input) = child.take_input() {
-            plan.from.progress().expect_raw(plan.from.object(DUMP)?.raw_bytes);
-            let fed = match &plan.wanted {
-                None => feed::whole(plan.from, &mut input).await,
-                Some(ids) => feed::selected(plan.from, &mut input, &plan.head, ids, &plan.inventory).await,
-            };
-            match fed {
-                Ok(archive) => done.archive = archive,
-                Err(error) => {
-                    child.stop().await;
-                    return Err(error);
-                }
-            }
-        }
-        let outcome = child.outcome().await?;
-        let said = Said::read(&outcome.facts.messages.join("\n"));
-        match (outcome.code, outcome.signal) {
-            (Some(0), _) if said.errors.is_empty() => {}
-            (Some(1), _) if said.only_tolerated() => {
-                done.warnings.push(format!(
-                    "{} {} said to the older server what it does not know, which is harmless: {}",
-                    plan.tool.name,
-                    plan.tool.version,
-                    said.tolerated.join("; ")
-                ));
-            }
-            (code, signal) => return Err(failed(&plan.tool, pass, code, signal, &said)),
-        }
-        if pass == Pass::Data && done.archive.is_none() {
-            return Err(Error::new(Kind::Failed, "pg_restore ended well before it had read the archive")
-                .hint("run it again with the pg_restore of the server's own version"));
-        }
-        done.warnings.extend(said.warnings.iter().map(|line| format!("pg_restore: {line}")));
+        let spec = self.child(&connection, &plan.tool, admin.version(), LOADING, arguments)?;
+        let outcome = child::spawn(spec)?.outcome().await?;
+        done.warnings.extend(plan.conclude(pass, outcome)?);
         Ok(())
     }
 
@@ -280,6 +252,30 @@ impl Postgres {
 }
 
 impl Plan<'_> {
+    /// Whether a run ends at its first error. A newer tool says something that an older server does
+    /// not know: it must go on after that.
+    fn stops(&self, admin: &Session) -> bool {
+        self.tool.major <= admin.major()
+    }
+
+    /// Judges how a run ended; returns what somebody should know.
+    fn conclude(&self, pass: Pass, outcome: Outcome) -> Result<Vec<String>> {
+        let said = Said::read(&outcome.facts.messages.join("\n"));
+        let mut warnings: Vec<String> =
+            said.warnings.iter().map(|line| format!("pg_restore: {line}")).collect();
+        match (outcome.code, outcome.signal) {
+            (Some(0), _) if said.errors.is_empty() => {}
+            (Some(1), _) if said.only_tolerated() => warnings.push(format!(
+                "{} {} said to the older server what it does not know, which is harmless: {}",
+                self.tool.name,
+                self.tool.version,
+                said.tolerated.join("; ")
+            )),
+            (code, signal) => return Err(failed(&self.tool, pass, code, signal, &said)),
+        }
+        Ok(warnings)
+    }
+
     /// The tables whose rows are wanted.
     fn targets(&self) -> Vec<TableRef> {
         let wanted = |id: i32| self.wanted.as_ref().is_none_or(|ids| ids.contains(&id));
