@@ -2,6 +2,7 @@
 //! nothing prints.
 
 pub mod details;
+pub mod drills;
 pub mod junit;
 pub mod listing;
 pub mod messages;
