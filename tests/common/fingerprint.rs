@@ -38,7 +38,8 @@ pub async fn contents(server: &Server, database: &str) -> BTreeMap<String, Strin
         let value = session.query_one(&sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}")).get(0);
         found.insert(name, value);
     }
-    for row in session.query("SELECT oid, md5(lo_get(oid)) FROM pg_largeobject_metadata", &[]).await.unwrap() {
+    for row in session.query("SELECT oid, md5(lo_get(oid)) FROM pg_largeobject_metadata", &[]).await.unwrap()
+    {
         found.insert(format!("large object {}", row.get::<_, u32>(0)), row.get(1));
     }
     found
@@ -47,8 +48,8 @@ pub async fn contents(server: &Server, database: &str) -> BTreeMap<String, Strin
 /// Encoding, locale, owner, settings, privileges and comment of a database.
 pub async fn properties(server: &Server, database: &str) -> String {
     let sql = "SELECT concat_ws(E'\\n', pg_encoding_to_char(encoding), datcollate, datctype, datlocprovider, pg_get_userbyid(datdba), \
-               datconnlimit, datistemplate, datallowconn, datacl, shobj_description(oid, 'pg_database'), \
-               (SELECT string_agg(concat(setrole::regrole, ' ', setconfig), E'\\n' ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid)) \
+               datconnlimit, datistemplate, datallowconn, (SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(datacl) a), shobj_description(oid, 'pg_database'), \
+               (SELECT string_agg(concat(setrole::regrole, ' ', c), E'\\n' ORDER BY setrole, c) FROM pg_db_role_setting, unnest(setconfig) c WHERE setdatabase = d.oid)) \
                FROM pg_database d WHERE datname = $1";
     let row = server.session("postgres").await.query_opt(sql, &[&database]).await.unwrap();
     row.unwrap_or_else(|| panic!("there is no database {database}")).get(0)
@@ -57,7 +58,15 @@ pub async fn properties(server: &Server, database: &str) -> String {
 /// The definitions as the vendor's tool of the server's own version writes them.
 pub fn schema(server: &Server, database: &str) -> String {
     let output = Command::new(server.bin.join("pg_dump"))
-        .args(["--schema-only", "--host=127.0.0.1", "--username", SUPERUSER, "--port", &server.port.to_string(), database])
+        .args([
+            "--schema-only",
+            "--host=127.0.0.1",
+            "--username",
+            SUPERUSER,
+            "--port",
+            &server.port.to_string(),
+            database,
+        ])
         .env("PGPASSWORD", PASSWORD)
         .output()
         .unwrap();
@@ -69,5 +78,13 @@ pub fn schema(server: &Server, database: &str) -> String {
 /// The names of all databases whose names hold the text.
 pub async fn databases(server: &Server, part: &str) -> Vec<String> {
     let sql = "SELECT datname::text FROM pg_database WHERE position($1 in datname) > 0 ORDER BY 1";
-    server.session("postgres").await.query(sql, &[&part]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    server
+        .session("postgres")
+        .await
+        .query(sql, &[&part])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect()
 }

@@ -24,7 +24,7 @@ CREATE COLLATION app."c too" (locale = 'C');
 CREATE FUNCTION app.add_up(state int, next int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT coalesce($1, 0) + coalesce($2, 0)';
 CREATE FUNCTION app.add_up(state text, next text) RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT $1 || ';' || $2$$;
 CREATE AGGREGATE app.total (int) (SFUNC = app.add_up, STYPE = int, INITCOND = '0');
-CREATE OPERATOR app.+++ (LEFTARG = int, RIGHTARG = int, FUNCTION = app.add_up);
+CREATE OPERATOR app.## (LEFTARG = int, RIGHTARG = int, FUNCTION = app.add_up);
 CREATE FUNCTION app.to_pair(int) RETURNS app.pair LANGUAGE sql IMMUTABLE AS $$SELECT ROW($1, 'x', 'ok')::app.pair$$;
 CREATE CAST (int AS app.pair) WITH FUNCTION app.to_pair(int);
 CREATE PROCEDURE app.nothing() LANGUAGE plpgsql AS $body$ BEGIN /* ; \. */ NULL; END $body$;

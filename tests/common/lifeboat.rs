@@ -31,7 +31,20 @@ pub async fn kitchen_sink(server: &Server) -> String {
 /// Runs psql, which stops at the first error.
 pub fn psql(server: &Server, database: &str, arguments: &[&str]) -> String {
     let output = Command::new(bin(15).join("psql"))
-        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", SUPERUSER, "-d", database])
+        .args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            SUPERUSER,
+            "-d",
+            database,
+        ])
         .args(["-p", &server.port.to_string()])
         .args(arguments)
         .env("PGPASSWORD", PASSWORD)
@@ -43,7 +56,10 @@ pub fn psql(server: &Server, database: &str, arguments: &[&str]) -> String {
 
 /// The section of a source.
 pub fn source(name: &str, server: &Server, database: &str) -> String {
-    format!("\n[sources.{name}]\nengine = \"postgres\"\nurl = '{}'\n", server.url(database).replace('\'', "%27"))
+    format!(
+        "\n[sources.{name}]\nengine = \"postgres\"\nurl = '{}'\n",
+        server.url(database).replace('\'', "%27")
+    )
 }
 
 /// `PATH` with the tools of both versions.
