@@ -180,7 +180,7 @@ async fn by_ranges(
             out.clear();
             selector.feed(bytes, &mut |bytes| out.extend_from_slice(bytes))?;
             mouth.write(&out).await?;
-            from.progress().add_raw(bytes.len() as u64);
+            from.progress().add_raw(out.len() as u64);
             if mouth.closed {
                 return Ok(None);
             }
@@ -205,7 +205,7 @@ async fn by_reading_all(
         out.clear();
         selector.feed(&chunk, &mut |bytes| out.extend_from_slice(bytes))?;
         mouth.write(&out).await?;
-        from.progress().add_raw(chunk.len() as u64);
+        from.progress().add_raw(out.len() as u64);
     }
     let mut archive = selector.finish()?;
     archive.tables.retain(|table| wanted.contains(&table.dump_id));

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use futures_util::future::try_join_all;
 
+use super::Plan;
 use super::feed::{self, Head, alone};
 use super::passes::{self, Files, Pass};
-use super::{LOADING, Plan};
 use crate::engines::postgres::Postgres;
 use crate::engines::postgres::archive::Archive;
 use crate::engines::postgres::archive::rewrite::list_file;
@@ -39,13 +39,19 @@ impl Postgres {
         database: &str,
         scratch: &Path,
     ) -> Result<(Archive, Vec<String>)> {
-        let loaders = self.settings.host.threads.clamp(1, MAX_LOADERS);
+        // Into tables that exist everything goes in one transaction: all of it, or nothing.
+        let loaders = if plan.options.data_only { 1 } else { self.settings.host.threads };
+        let loaders = loaders.clamp(1, MAX_LOADERS);
         let shares = shares(&plan.head, plan.wanted.as_deref(), &plan.inventory, loaders);
         let runs = shares.iter().enumerate().map(|(number, ids)| {
             let list = scratch.join(format!("share-{number}.list"));
             async move { self.load_share(plan, admin, database, &list, ids.as_deref()).await }
         });
-        plan.from.progress().expect_raw(plan.from.object(DUMP)?.raw_bytes);
+        let expected = match plan.wanted {
+            None => plan.from.object(DUMP)?.raw_bytes,
+            Some(_) => plan.expected().totals().bytes,
+        };
+        plan.from.progress().expect_raw(expected);
         let mut loaded = try_join_all(runs).await?.into_iter();
         let Some((mut whole, mut warnings)) = loaded.next() else {
             return Err(Error::new(Kind::Failed, "nothing was to be loaded"));
@@ -73,7 +79,7 @@ impl Postgres {
         let files = Files { toc: Path::new(""), list: ids.map(|_| list) };
         let arguments = passes::arguments(Pass::Data, plan.options, files, plan.stops(admin), 1);
         let connection = admin.connection().with_database(database);
-        let mut spec = self.child(&connection, &plan.tool, admin.version(), LOADING, arguments)?;
+        let mut spec = self.child(&connection, &plan.tool, admin.version(), plan.loading, arguments)?;
         spec.feed = true;
         let mut child = child::spawn(spec)?;
         let Some(mut input) = child.take_input() else {

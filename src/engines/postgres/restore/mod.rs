@@ -12,6 +12,7 @@ mod messages;
 mod passes;
 mod statements;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -39,6 +40,11 @@ use passes::{Files, Pass};
 /// for each table's commit to reach the disk; the commit that ends the restore waits for all of them.
 const LOADING: &str = "-c maintenance_work_mem=256MB -c synchronous_commit=off";
 
+/// The same for rows that go into tables with triggers and foreign keys: those rest meanwhile, as the rows
+/// have been through them already. For superusers, and whom the setting was granted to.
+const LOADING_DATA_ONLY: &str =
+    "-c maintenance_work_mem=256MB -c synchronous_commit=off -c session_replication_role=replica";
+
 /// Connections of the last pass, at most: each may use `maintenance_work_mem`.
 const MAX_JOBS: usize = 8;
 
@@ -52,6 +58,8 @@ struct Plan<'a> {
     /// The entries to restore, if not all.
     wanted: Option<Vec<i32>>,
     tool: Tool,
+    /// Options of the sessions of `pg_restore`.
+    loading: &'static str,
     /// The database as it shall be called.
     name: String,
 }
@@ -84,6 +92,7 @@ impl Postgres {
             return Ok(nothing_done(shown, &plan));
         }
 
+        let before = from.progress().raw();
         let mut warnings: Vec<String> = plan.tool.warning.iter().cloned().collect();
         let mut phases = Vec::new();
         if options.globals {
@@ -104,7 +113,7 @@ impl Postgres {
         Ok(Restored {
             target: shown,
             rows: totals.rows,
-            raw_bytes: from.progress().raw(),
+            raw_bytes: from.progress().raw() - before,
             inventory,
             phases,
             warnings,
@@ -136,7 +145,11 @@ impl Postgres {
             }
         };
         let inventory = from.inventory().await?;
-        Ok(Plan { from, options, properties, inventory, head, wanted, tool, name })
+        let loading = match options.data_only && existing::may_rest_triggers(admin).await? {
+            true => LOADING_DATA_ONLY,
+            false => LOADING,
+        };
+        Ok(Plan { from, options, properties, inventory, head, wanted, tool, loading, name })
     }
 
     /// Restores under a temporary name, then takes the place of what shall be replaced.
@@ -187,7 +200,8 @@ impl Postgres {
         admin.batch("SET synchronous_commit = on").await?;
         done.warnings.extend(properties::finish_database(admin, work, &plan.properties, create).await?);
         if work != plan.name {
-            existing::take_place(admin, work, &plan.name, exists).await?;
+            let comment = plan.properties.comment.as_deref();
+            done.warnings.extend(existing::take_place(admin, work, &plan.name, comment, exists).await?);
         }
         done.phases.push(phase("name", began));
         Ok(done)
@@ -237,10 +251,12 @@ impl Postgres {
             done.warnings.extend(warnings);
             return Ok(());
         }
-        let jobs = self.settings.host.threads.clamp(1, MAX_JOBS);
-        let arguments = passes::arguments(pass, plan.options, files, plan.stops(admin), jobs);
+        // Where errors are tolerated they are counted, and pg_restore does not count those of its jobs.
+        let stops = plan.stops(admin);
+        let jobs = if stops { self.settings.host.threads.clamp(1, MAX_JOBS) } else { 1 };
+        let arguments = passes::arguments(pass, plan.options, files, stops, jobs);
         let connection = admin.connection().with_database(database);
-        let spec = self.child(&connection, &plan.tool, admin.version(), LOADING, arguments)?;
+        let spec = self.child(&connection, &plan.tool, admin.version(), plan.loading, arguments)?;
         let outcome = child::spawn(spec)?.outcome().await?;
         done.warnings.extend(plan.conclude(pass, outcome)?);
         Ok(())
@@ -286,41 +302,48 @@ impl Plan<'_> {
     /// Fails unless what was read is what the backup says of itself.
     fn check(&self, archive: Option<&Archive>) -> Result<()> {
         let Some(archive) = archive else { return Ok(()) };
-        let found = count(archive);
-        let mut differences = self.inventory.differences(&found);
-        if self.wanted.is_some() {
-            // Only some tables were read: those must be right, the others are not there.
-            let items: Vec<_> =
-                archive.tables.iter().filter_map(|data| self.head.toc.get(data.dump_id)).collect();
-            differences.retain(|line| {
-                items.iter().filter_map(|entry| entry.copy.as_ref()).any(|copy| {
-                    line.starts_with(&format!("table {}.{}:", copy.table.schema, copy.table.name))
-                })
-            });
+        let mut differences = self.expected().differences(&self.count(archive));
+        if differences.is_empty() {
+            return Ok(());
         }
-        match differences.first() {
-            None => Ok(()),
-            Some(first) => Err(Error::new(
-                Kind::Damaged,
-                format!(
-                    "what was restored is not what was backed up: {first} ({} differences)",
-                    differences.len()
-                ),
-            )
-            .hint("restore another backup (`lifeboat list`), and run `lifeboat verify` on this one")),
-        }
+        let more = match differences.len() {
+            1 => String::new(),
+            count => format!(" ({count} differences)"),
+        };
+        let first = differences.swap_remove(0);
+        Err(Error::new(Kind::Damaged, format!("what was restored is not what was backed up: {first}{more}"))
+            .hint("restore another backup (`lifeboat list`), and run `lifeboat verify` on this one"))
     }
 
     fn counted(&self, archive: Option<Archive>) -> Result<Inventory> {
         self.check(archive.as_ref())?;
-        Ok(archive.map_or_else(Inventory::default, |archive| count(&archive)))
+        Ok(archive.map_or_else(Inventory::default, |archive| self.count(&archive)))
     }
-}
 
-fn count(archive: &Archive) -> Inventory {
-    let mut inventory = counted::inventory(archive, &|_| None);
-    inventory.settings = settings::recorded();
-    inventory
+    /// What is to be read: the backup's own inventory, or its part for the tables that are wanted.
+    fn expected(&self) -> Inventory {
+        self.part(self.inventory.clone())
+    }
+
+    /// What was read.
+    fn count(&self, archive: &Archive) -> Inventory {
+        let mut inventory = counted::inventory(archive, &|_| None);
+        inventory.settings = settings::recorded();
+        self.part(inventory)
+    }
+
+    /// Of some tables only the tables themselves are counted: what else the archive has was not read.
+    fn part(&self, mut inventory: Inventory) -> Inventory {
+        if self.wanted.is_some() {
+            let targets: HashSet<TableRef> = self.targets().into_iter().collect();
+            inventory.definitions.clear();
+            inventory.items.retain(|item| {
+                let table = TableRef { schema: item.schema.clone(), name: item.name.clone() };
+                item.kind == counted::TABLE && targets.contains(&table)
+            });
+        }
+        inventory
+    }
 }
 
 fn phase(name: &str, began: Instant) -> Phase {
@@ -328,12 +351,12 @@ fn phase(name: &str, began: Instant) -> Phase {
 }
 
 fn nothing_done(target: String, plan: &Plan<'_>) -> Restored {
-    let totals = plan.inventory.totals();
+    let inventory = if plan.options.schema_only { Inventory::default() } else { plan.expected() };
     Restored {
         target,
-        rows: totals.rows,
+        rows: inventory.totals().rows,
         raw_bytes: 0,
-        inventory: plan.inventory.clone(),
+        inventory,
         phases: Vec::new(),
         warnings: plan.tool.warning.iter().cloned().collect(),
         end: CleanEnd::of("a plan"),
@@ -355,6 +378,10 @@ fn failed(tool: &Tool, pass: Pass, code: Option<i32>, signal: Option<i32>, said:
         return error.hint(
             "restore the roles first (--globals), or leave owners and privileges out (--no-owner --no-acl)",
         );
+    }
+    if first.contains("violates foreign key constraint") {
+        return error
+            .hint("restore as a superuser: then foreign keys and triggers rest while rows are loaded");
     }
     if first.contains("extension") {
         return error.hint("install the extension's package on the target server");
