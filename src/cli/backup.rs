@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::prune::duration;
 use super::{Context, Measure, Outcome, Several};
 use crate::catalog::Manifest;
-use crate::catalog::lease::LeaseOptions;
 use crate::config::{ShrinkAction, Source};
 use crate::engines::Engine;
 use crate::error::{Error, Kind, Result};
@@ -104,7 +103,7 @@ async fn commit(
         run: &context.run,
         engine,
         tuning: context.tuning()?,
-        lease: LeaseOptions { wait: args.lease_wait, ..LeaseOptions::default() },
+        lease: context.lease_options(args.lease_wait)?,
         policy: Some(source.policy.name.clone()),
         labels,
         shrink: ShrinkGuard {

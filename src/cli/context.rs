@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
+use super::timings::Timings;
 use super::{Globals, Ui};
 use crate::cancel::Cancel;
+use crate::catalog::lease::LeaseOptions;
 use crate::catalog::{Catalog, Run};
 use crate::clock::Clock;
-use crate::config::{self, Config, Database, LoadRequest, Override, Source, StagingTarget, StoreConfig};
+use crate::config::{
+    self, ConditionalWrites, Config, Database, LoadRequest, Override, Source, StagingTarget, StoreConfig,
+};
 use crate::engines::{self, Endpoint, Engine, Host, Settings};
 use crate::error::{Error, Explain as _, Kind, Result};
 use crate::pipeline::Tuning;
@@ -30,6 +35,8 @@ pub struct Context {
     pub run: Run,
     /// The monotonic clock of this run.
     pub clock: Clock,
+    /// How long leases and leftovers are respected.
+    pub timings: Timings,
     globals: Globals,
     environment: BTreeMap<String, String>,
     overrides: Vec<Override>,
@@ -42,17 +49,19 @@ impl Context {
     pub fn new(globals: Globals, command: &str, cancel: Cancel) -> Self {
         let now = Utc::now();
         let run = Run::new(now, &host_name(), std::process::id(), command);
+        // A variable that is not UTF-8 is none of ours.
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
         Context {
             ui: globals.ui(&run.id),
             cancel,
             now,
             run,
             clock: Clock::start(),
+            timings: Timings::of(&environment),
             globals,
-            // A variable that is not UTF-8 is none of ours.
-            environment: std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-                .collect(),
+            environment,
             overrides: Vec::new(),
             config: OnceLock::new(),
             store: OnceCell::new(),
@@ -68,6 +77,7 @@ impl Context {
             now: self.now,
             run: self.run.clone(),
             clock: self.clock,
+            timings: self.timings,
             globals: self.globals.clone(),
             environment: self.environment.clone(),
             overrides,
@@ -120,6 +130,15 @@ impl Context {
             }
         }
         Ok(sources)
+    }
+
+    /// How the lease of a source is taken by a run that waits so long for another.
+    ///
+    /// # Errors
+    /// Those of [`Context::config`].
+    pub fn lease_options(&self, wait: Option<Duration>) -> Result<LeaseOptions> {
+        let weak = self.config()?.store.conditional_writes == ConditionalWrites::Weak;
+        Ok(LeaseOptions { wait, weak, ..self.timings.lease() })
     }
 
     /// The store.

@@ -22,6 +22,7 @@ mod restore;
 mod show;
 mod signals;
 mod status;
+mod timings;
 mod ui;
 mod verify;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Context, Outcome, Several};
 use crate::catalog::Catalog;
-use crate::catalog::lease::{Lease, LeaseOptions};
+use crate::catalog::lease::Lease;
 use crate::config::{Override, Source};
 use crate::error::Result;
 use crate::operations::prune::{Deed, Prospect, Rules, act, look};
@@ -106,8 +106,11 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 
 async fn prune(context: &Context, source: &Source, args: &Args) -> Result<()> {
     let catalog = context.catalog(&source.name).await?;
-    let rules =
-        Rules { retention: &source.policy.retention, evidence_keep: source.policy.drill.evidence_keep };
+    let rules = Rules {
+        retention: &source.policy.retention,
+        evidence_keep: source.policy.drill.evidence_keep,
+        garbage_grace: context.timings.garbage_grace,
+    };
     if args.dry_run {
         let prospect = context.cancel.guard(look(&catalog, rules, None, context.now)).await?;
         show_plan(context, &source.name, &prospect);
@@ -115,7 +118,7 @@ async fn prune(context: &Context, source: &Source, args: &Args) -> Result<()> {
         return Ok(());
     }
     let ui = context.ui.about(&source.name);
-    let options = LeaseOptions { wait: args.lease_wait, ..LeaseOptions::default() };
+    let options = context.lease_options(args.lease_wait)?;
     let lease = context.cancel.guard(Lease::acquire(&catalog, &context.run, &options, context.clock)).await?;
     lease.warnings().iter().for_each(|warning| ui.warn(warning));
     let outcome = context.cancel.guard(under_lease(context, &catalog, rules, &lease)).await;

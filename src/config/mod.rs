@@ -31,7 +31,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 
 pub use checks::{Check, CheckKind, Expect, Number, Scalar};
-pub use model::{BackupConfig, Checksums, Database, Source, Staging, StagingTarget, StoreConfig};
+pub use model::{
+    BackupConfig, Checksums, ConditionalWrites, Database, Source, Staging, StagingTarget, StoreConfig,
+};
 pub use near::nearest;
 pub use origin::{Origin, ShownValue};
 pub use policy::{Amcheck, DrillPolicy, NO_POLICY, Objectives, Policy, Shrink, ShrinkAction};

@@ -19,6 +19,15 @@ pub enum Checksums {
     WhenRequired,
 }
 
+/// Whether the store's conditional writes can be relied on when several writers race.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConditionalWrites {
+    /// Of several writers that race for a key one wins.
+    Trusted,
+    /// More than one may win: the lease uses one key for each run instead.
+    Weak,
+}
+
 /// `[store]`: where backups go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
@@ -32,6 +41,8 @@ pub struct StoreConfig {
     pub path_style: bool,
     /// When a checksum goes with a request.
     pub checksums: Checksums,
+    /// Whether the store's conditional writes can be relied on.
+    pub conditional_writes: ConditionalWrites,
     /// Bytes of each part of an upload, 5 MiB to 5 GiB.
     pub part_size: u64,
     /// Parts that are uploaded at once, 1 to 64.

@@ -33,6 +33,7 @@ const STORE: &[Key] = &[
     ("region", Value),
     ("path_style", Value),
     ("checksums", Value),
+    ("conditional_writes", Value),
     ("part_size", Value),
     ("uploads_in_flight", Value),
     ("access_key_id_file", Value),

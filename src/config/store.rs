@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::layers::{Entry, Reader};
-use super::model::{BackupConfig, Checksums, StoreConfig};
+use super::model::{BackupConfig, Checksums, ConditionalWrites, StoreConfig};
 use super::secrets::world_readable;
 use crate::error::{Error, Kind, Result};
 use crate::retention::short_duration;
@@ -50,6 +50,8 @@ pub(crate) fn read_store(
     let checksums =
         [("when_supported", Checksums::WhenSupported), ("when_required", Checksums::WhenRequired)];
     let checksums = reader.choice("store.checksums", &checksums)?;
+    let conditional = [("trusted", ConditionalWrites::Trusted), ("weak", ConditionalWrites::Weak)];
+    let conditional_writes = reader.choice("store.conditional_writes", &conditional)?;
     let part_size = reader.size_or("store.part_size", LEAST_PART..=GREATEST_PART, PART_SIZE)?;
     let uploads_in_flight = reader.whole_or("store.uploads_in_flight", 1..=64, 4)?;
     let ca_file = reader.path("store.ca_file")?;
@@ -61,6 +63,7 @@ pub(crate) fn read_store(
         region,
         path_style,
         checksums,
+        conditional_writes,
         part_size,
         uploads_in_flight,
         ca_file,

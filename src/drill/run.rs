@@ -395,8 +395,11 @@ async fn record(
 ) -> Result<Outcome> {
     let ended = request.now + request.clock.now().since(request.began);
     // Not a part of the recovery time, which ended with the last check.
-    let listing = request.cancel.guard(request.catalog.list()).await?;
-    let points: Vec<DateTime<Utc>> = listing.backups.iter().map(|backup| backup.time).collect();
+    let (points, unlisted): (Vec<DateTime<Utc>>, _) = match request.catalog.list().await {
+        Ok(listing) => (listing.backups.iter().map(|backup| backup.time).collect(), None),
+        // The verdict stands without the gap.
+        Err(error) => (Vec::new(), Some(format!("the backups could not be listed: {error}"))),
+    };
     let passed = found.failure.is_none()
         && found.comparison.as_ref().is_some_and(|comparison| comparison.differences.is_empty())
         && found.checks.iter().all(|check| check.verdict != Verdict::Failed);
@@ -411,6 +414,7 @@ async fn record(
         found.restored.iter().flat_map(|restored| restored.warnings.clone()).collect();
     warnings.extend(found.comparison.iter().flat_map(|comparison| comparison.notes.clone()));
     warnings.extend(manifest.suspicious.iter().map(|why| format!("the backup is suspicious: {why}")));
+    warnings.extend(unlisted);
     let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
     let evidence = Evidence {
         message_type: "drill".to_owned(),

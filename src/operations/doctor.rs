@@ -76,7 +76,10 @@ async fn conditional(store: &SharedStore, key: &str) -> Finding {
     match winners {
         1 => Finding::ok(subject, format!("of {RACERS} writers that raced, one won")),
         n => Finding {
-            hint: Some("set `weak = true` in [store], so that the lease does not rely on them".to_owned()),
+            hint: Some(
+                "set `conditional_writes = \"weak\"` in [store], so that the lease does not rely on them"
+                    .to_owned(),
+            ),
             ..Finding::warning(
                 subject,
                 format!("of {RACERS} writers that raced, {n} won: the store loses races"),
@@ -147,4 +150,28 @@ fn no_answer(subject: &str, patience: Duration) -> Finding {
         format!("no answer within {} s", patience.as_secs()),
         "look whether the server is up and the network lets you through",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::stores::memory::MemoryStore;
+
+    async fn race(memory: MemoryStore) -> Finding {
+        let probed: SharedStore = Arc::new(memory);
+        let findings = store(&probed, "test").await;
+        assert!(probed.list("").await.unwrap().is_empty(), "the probe left something");
+        findings.into_iter().find(|finding| finding.subject == "store: conditional writes").unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_store_that_loses_races_is_told_with_the_key_to_set() {
+        assert_eq!(race(MemoryStore::new()).await.level, Level::Ok);
+        let weak = race(MemoryStore::new().weak()).await;
+        assert_eq!(weak.level, Level::Warning);
+        assert_eq!(weak.message, "of 12 writers that raced, 12 won: the store loses races");
+        assert!(weak.hint.unwrap().starts_with("set `conditional_writes = \"weak\"` in [store]"));
+    }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::catalog::evidence::{Evidence, expired};
 use crate::catalog::facts::{BackupFacts, Facts};
-use crate::catalog::garbage::{GARBAGE_GRACE, Garbage};
+use crate::catalog::garbage::Garbage;
 use crate::catalog::lease::Lease;
 use crate::catalog::remove::Outcome;
 use crate::catalog::{BackupId, Catalog, summed_up};
@@ -21,6 +21,8 @@ pub struct Rules<'a> {
     pub retention: &'a Retention,
     /// How long the records of drills stay.
     pub evidence_keep: Duration,
+    /// How old data without a manifest and open uploads have to be to count as garbage.
+    pub garbage_grace: Duration,
 }
 
 /// What there is, and what is to be done about it.
@@ -91,7 +93,7 @@ pub async fn look(
     Ok(Prospect {
         sizes: backups.iter().map(|backup| (backup.id.to_string(), backup.stored_bytes)).collect(),
         unreadable: broken.iter().map(|broken| format!("{}: {}", broken.key, broken.error)).collect(),
-        garbage: catalog.garbage(store_now.unwrap_or(now), GARBAGE_GRACE, None).await?,
+        garbage: catalog.garbage(store_now.unwrap_or(now), rules.garbage_grace, None).await?,
         plan,
         old_evidence,
         unmark,

@@ -6,6 +6,5 @@ pub mod junit;
 pub mod listing;
 pub mod messages;
 pub mod pruning;
-pub mod size;
+pub use crate::units::{size, time};
 pub mod table;
-pub mod time;

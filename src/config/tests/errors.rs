@@ -74,7 +74,7 @@ fn unknown_keys() {
     ");
     insta::assert_snapshot!(with_store("bucket = \"acme\""), @r"
     lifeboat.toml:3:1: unknown key `bucket` in [store] (exit 3)
-    hint: known keys: url, endpoint, region, path_style, checksums, part_size, uploads_in_flight, access_key_id_file, secret_access_key_file, ca_file
+    hint: known keys: url, endpoint, region, path_style, checksums, conditional_writes, part_size, uploads_in_flight, access_key_id_file, secret_access_key_file, ca_file
     ");
     insta::assert_snapshot!(with_store("password_file = \"x\""), @r"
     lifeboat.toml:3:1: unknown key `password_file` in [store] (exit 3)

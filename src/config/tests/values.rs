@@ -12,6 +12,7 @@ endpoint = "https://s3.example.com"
 region = "eu-central-1"
 path_style = true
 checksums = "when_required"
+conditional_writes = "weak"
 part_size = "64MiB"
 uploads_in_flight = 2
 ca_file = "tls/ca.pem"
@@ -72,11 +73,11 @@ fn a_full_configuration_is_shown_with_its_origins() {
         .flag("--keep-daily", "retention.daily", "14");
     room.write("rules/standard.toml", STANDARD);
     insta::assert_snapshot!(room.show(), @r"
-    backup.compression_level = 9  (lifeboat.toml:15)
-    backup.lock_attempts = 3  (lifeboat.toml:18)
-    backup.lock_timeout = 30s  (lifeboat.toml:17)
-    backup.pg_bin = /usr/lib/postgresql/17/bin  (lifeboat.toml:19)
-    backup.threads = 4  (lifeboat.toml:16)
+    backup.compression_level = 9  (lifeboat.toml:16)
+    backup.lock_attempts = 3  (lifeboat.toml:19)
+    backup.lock_timeout = 30s  (lifeboat.toml:18)
+    backup.pg_bin = /usr/lib/postgresql/17/bin  (lifeboat.toml:20)
+    backup.threads = 4  (lifeboat.toml:17)
     policies.standard.drill.amcheck = auto  (default)
     policies.standard.drill.checks = orders are fresh  (rules/standard.toml:12)
     policies.standard.drill.evidence_keep = 400d  (default)
@@ -90,29 +91,30 @@ fn a_full_configuration_is_shown_with_its_origins() {
     policies.standard.shrink.action = warn  (default)
     policies.standard.shrink.share = 50  (default)
     policy_dir = rules  (lifeboat.toml:2)
-    sources.orders.checks = there are orders  (lifeboat.toml:28)
-    sources.orders.engine = postgres  (lifeboat.toml:22)
-    sources.orders.labels = app.kubernetes.io/name=orders, team=payments  (lifeboat.toml:26)
-    sources.orders.method = dump  (lifeboat.toml:24)
-    sources.orders.options.deep.level = 2  (lifeboat.toml:36)
-    sources.orders.options.deep.token = ***  (lifeboat.toml:36)
-    sources.orders.options.exclude_tables = a list of 1  (lifeboat.toml:34)
-    sources.orders.options.proxy_password = ***  (lifeboat.toml:35)
-    sources.orders.policy = standard  (lifeboat.toml:25)
-    sources.orders.staging.password_env = DRILL_PASSWORD  (lifeboat.toml:40)
-    sources.orders.staging.pg_bin = tools  (lifeboat.toml:41)
-    sources.orders.staging.url = postgres://drill@staging.internal/postgres  (lifeboat.toml:39)
-    sources.orders.url = postgres://backup:***@db.internal/orders  (lifeboat.toml:23)
-    store.ca_file = tls/ca.pem  (lifeboat.toml:12)
+    sources.orders.checks = there are orders  (lifeboat.toml:29)
+    sources.orders.engine = postgres  (lifeboat.toml:23)
+    sources.orders.labels = app.kubernetes.io/name=orders, team=payments  (lifeboat.toml:27)
+    sources.orders.method = dump  (lifeboat.toml:25)
+    sources.orders.options.deep.level = 2  (lifeboat.toml:37)
+    sources.orders.options.deep.token = ***  (lifeboat.toml:37)
+    sources.orders.options.exclude_tables = a list of 1  (lifeboat.toml:35)
+    sources.orders.options.proxy_password = ***  (lifeboat.toml:36)
+    sources.orders.policy = standard  (lifeboat.toml:26)
+    sources.orders.staging.password_env = DRILL_PASSWORD  (lifeboat.toml:41)
+    sources.orders.staging.pg_bin = tools  (lifeboat.toml:42)
+    sources.orders.staging.url = postgres://drill@staging.internal/postgres  (lifeboat.toml:40)
+    sources.orders.url = postgres://backup:***@db.internal/orders  (lifeboat.toml:24)
+    store.ca_file = tls/ca.pem  (lifeboat.toml:13)
     store.checksums = when_required  (lifeboat.toml:9)
+    store.conditional_writes = weak  (lifeboat.toml:10)
     store.endpoint = https://s3.example.com  (lifeboat.toml:6)
-    store.part_size = 64MiB  (lifeboat.toml:10)
+    store.part_size = 64MiB  (lifeboat.toml:11)
     store.path_style = true  (lifeboat.toml:8)
     store.region = eu-west-1  (LIFEBOAT_STORE_REGION)
-    store.uploads_in_flight = 2  (lifeboat.toml:11)
+    store.uploads_in_flight = 2  (lifeboat.toml:12)
     store.url = s3://acme-backups/production  (lifeboat.toml:5)
     ");
-    insta::assert_snapshot!(room.warnings(), @"lifeboat.toml:23:1: sources.orders.url holds a password; password_file or LIFEBOAT_SOURCE_ORDERS_PASSWORD is safer");
+    insta::assert_snapshot!(room.warnings(), @"lifeboat.toml:24:1: sources.orders.url holds a password; password_file or LIFEBOAT_SOURCE_ORDERS_PASSWORD is safer");
     let debug = format!("{:?} {:?}", room.load(), room.request);
     assert!(!debug.contains("geheim"), "{debug}");
     assert!(!room.show().contains("geheim"));
@@ -125,6 +127,7 @@ fn the_values_are_typed() {
     let config = room.load();
     assert_eq!(config.store.part_size, 64 << 20);
     assert_eq!(config.store.checksums, Checksums::WhenRequired);
+    assert_eq!(config.store.conditional_writes, crate::config::ConditionalWrites::Weak);
     assert_eq!(config.store.ca_file, Some(room.path().join("tls/ca.pem")));
     assert_eq!(config.backup.lock_timeout, Duration::from_secs(30));
     let orders = config.source("orders").unwrap();
@@ -165,6 +168,7 @@ fn defaults_stand_where_nothing_is_said() {
     sources.orders.policy = none  (default)
     sources.orders.url = postgres://backup@db/orders  (lifeboat.toml:6)
     store.checksums = when_supported  (default)
+    store.conditional_writes = trusted  (default)
     store.part_size = 8MiB  (default)
     store.path_style = false  (default)
     store.uploads_in_flight = 4  (default)

@@ -85,7 +85,7 @@ pub async fn drop_unneeded(session: &Session, database: &str) -> Result<()> {
 /// pg_dump.c).
 fn policy_roles(text: &str) -> Vec<String> {
     let mut words = Words { rest: text };
-    while let Some(word) = words.next() {
+    for word in words.by_ref() {
         match word {
             Word::Bare("TO") => break,
             // The expressions come after the roles: there are none.
