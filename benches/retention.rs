@@ -29,8 +29,7 @@ fn main() {
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    let line =
-        format!("retention plan of 100,000 backups: {:.1} ms (median of 20)   target < 100 ms", times[10]);
+    let line = format!("retention plan of 100,000 backups: {:.1} ms (median of 20)   target < 100 ms", times[10]);
     // A closed pipe is nobody's loss here.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
