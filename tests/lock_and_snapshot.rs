@@ -58,10 +58,10 @@ fn a_backup_of_a_busy_database_is_of_one_instant() {
             std::thread::yield_now();
         }
         let before = done.load(Ordering::Relaxed);
-        succeed(&world, &["backup", "bank"]);
+        let id = succeed(&world, &["backup", "bank"])["id"].as_str().unwrap().to_owned();
         assert!(done.load(Ordering::Relaxed) > before, "the backup kept the writers out");
         let name = unique("bank");
-        succeed(&world, &["restore", "bank", "--to", &server.url(&name)]);
+        succeed(&world, &["restore", "bank", "--backup", &id, "--to", &server.url(&name)]);
         assert_eq!(psql(server, &name, &["-c", INVARIANT]), "200000 true true\n");
         let moved: u64 = psql(server, &name, &["-c", "SELECT count(*) FROM ledger"]).trim().parse().unwrap();
         assert!(moved >= before, "what was committed before the backup is in it: {moved} of {before}");
