@@ -302,7 +302,7 @@ async fn a_good_backup_is_proven_and_recorded() {
     let world = World::new().await;
     let outcome = world.drill().await.unwrap();
     let keys = world.keys("drills").await;
-    assert_eq!(keys, [outcome.key.clone()]);
+    assert_eq!(keys, std::slice::from_ref(&outcome.key));
     assert!(keys[0].ends_with("/20261124T030000Z.passed.json"), "{keys:?}");
     let (stored, _) = crate::stores::Store::get(&world.memory, &keys[0]).await.unwrap().unwrap();
     let evidence: Evidence = serde_json::from_slice(&stored).unwrap();
