@@ -118,7 +118,7 @@ async fn roles_of_policies_are_made_marked_and_dropped_and_others_are_left() {
     for name in [&first, &second] {
         server.sql("postgres", &format!("CREATE DATABASE {name}")).await;
     }
-    assert_eq!(roles::make(&session, &needed, &first).await.unwrap(), [theirs.clone()]);
+    assert_eq!(roles::make(&session, &needed, &first).await.unwrap(), std::slice::from_ref(&theirs));
     assert_eq!(roles::make(&session, &needed, &second).await.unwrap(), Vec::<String>::new());
     let exists = async |role: &str| {
         session
