@@ -159,9 +159,18 @@ async fn capture(request: &Request<'_>, sink: &Sink) -> Result<(Draft, Proofs)> 
         warnings,
         suspicious,
         properties,
-        restore_by_hand: engine.by_hand("aws s3 cp \"$STORE/data/$ID/OBJECT\" -"),
+        restore_by_hand: engine.by_hand(print_object(&request.catalog.store().url())),
     };
     Ok((draft, Proofs { objects, ends }))
+}
+
+/// The shell command that prints an object of a store.
+fn print_object(store: &str) -> &'static str {
+    if store.starts_with("file:") {
+        "cat \"$STORE/data/$ID/OBJECT\""
+    } else {
+        "aws s3 cp \"$STORE/data/$ID/OBJECT\" -"
+    }
 }
 
 /// Fails on what would make the backup fail or be partial; returns the warnings.

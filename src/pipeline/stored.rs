@@ -68,19 +68,28 @@ impl StoredStream {
                 }
                 self.open = None;
             }
-            let Some(Piece { key, start, end, size }) = self.pieces.pop() else { return Ok(None) };
-            let store = self.store.clone();
-            let Some(entry) = store.head(&key).await? else {
-                return Err(damaged(format!("{key} is missing")));
-            };
-            if entry.size != size {
-                return Err(damaged(format!("{key} has {} bytes instead of {size}", entry.size)));
-            }
-            let resume = self.resume.clone();
-            self.open = Some(
-                ResumingReader::open(store, &key, start, Some(end), Some(&entry.version), resume).await?,
-            );
+            let Some(piece) = self.pieces.pop() else { return Ok(None) };
+            self.open = Some(open(self.store.clone(), &piece, self.resume.clone()).await?);
         }
+    }
+}
+
+/// Opens a volume. One that is not of its size is damaged, whatever part of it is wanted.
+async fn open(store: SharedStore, piece: &Piece, resume: Resume) -> Result<ResumingReader> {
+    let Piece { key, start, end, size } = piece;
+    let opened = ResumingReader::open(store.clone(), key, *start, Some(*end), None, resume).await;
+    let found = match &opened {
+        Ok(reader) => Some(reader.size()),
+        // Asked again only to tell a volume that is not what it was from a store that fails.
+        Err(_) => match store.head(key).await {
+            Ok(entry) => entry.map(|entry| entry.size),
+            Err(_) => return opened,
+        },
+    };
+    match found {
+        None => Err(damaged(format!("{key} is missing"))),
+        Some(found) if found != *size => Err(damaged(format!("{key} has {found} bytes instead of {size}"))),
+        Some(_) => opened,
     }
 }
 
