@@ -15,10 +15,11 @@ use crate::reports::{drills, junit};
 
 /// Restore into staging, compare, check, measure RTO and RPO, record
 ///
-/// Restores a backup into a place of its own, compares every table, sequence, large object and definition with
-/// what was in the backup's own snapshot, runs the policy's checks, and judges the measured times against the
-/// policy's objectives. The record goes into the store; a backup that passed is proven. What the drill made is
-/// removed on every way out. Exit code 6: the data is not what it should be; 7: it is, and an objective was missed.
+/// Restores a backup into a place of its own, compares every table, sequence, large object and
+/// definition with what was in the backup's own snapshot, runs the policy's checks, and judges the
+/// measured times against the policy's objectives. The record goes into the store; a backup that
+/// passed is proven. What the drill made is removed on every way out. Exit code 6: the data is not what
+/// it should be; 7: it is, and an objective was missed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,8 +35,8 @@ pub struct Args {
     #[arg(long, value_name = "ID", default_value = "latest")]
     backup: String,
 
-    /// Where to restore to, in place of what is configured: a server that databases can be made on, or `ephemeral`
-    /// for a throwaway server on this machine
+    /// Where to restore to, in place of what is configured: a server that databases can be made on, or
+    /// `ephemeral` for a throwaway server on this machine
     #[arg(long, value_name = "URL")]
     staging: Option<String>,
 
@@ -43,8 +44,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 
-    /// Leave the restored database on the staging server, and print where it is; a drill more than a day later
-    /// removes it
+    /// Leave the restored database on the staging server, and print where it is; a drill more than a
+    /// day later removes it
     #[arg(long)]
     keep_staging: bool,
 }
