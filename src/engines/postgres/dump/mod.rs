@@ -222,7 +222,7 @@ impl Postgres {
 
 async fn stream_out(child: &mut Child, reader: &mut ArchiveReader, writer: &mut ObjectWriter) -> Result<()> {
     match child.take_output() {
-        Some(mut output) => stream::pass_through(&mut output, reader, writer).await,
+        Some(output) => stream::pass_through(output, reader, writer).await,
         None => Err(Error::new(Kind::Failed, "pg_dump has no output")),
     }
 }
