@@ -68,6 +68,9 @@ impl Postgres {
             warnings.push("the source is a standby: rows of unlogged tables are not in the backup".into());
         }
         warnings.extend(unlogged_on_primary(&dumped.holder));
+        if dumped.holder.tables.is_empty() {
+            warnings.push("the database has no tables: is it the right one?".into());
+        }
 
         progress.phase("globals");
         let globals_began = Instant::now();
