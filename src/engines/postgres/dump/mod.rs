@@ -174,7 +174,14 @@ impl Postgres {
             let _ = holder.release().await;
             return Ok(Attempt::Locked(blockers));
         }
-        Err(failed(tool, code, signal, &facts.messages, facts.bytes_out))
+        let error = failed(tool, code, signal, &facts.messages, facts.bytes_out);
+        match holder.release().await {
+            Ok(_) => Err(error),
+            // Both sessions are gone: it is the server, whatever pg_dump made of it.
+            Err(lost) => Err(Error::new(lost.kind(), error.chain())
+                .hint(lost.hint_text().unwrap_or("look into the server's log"))
+                .because(lost)),
+        }
     }
 
     /// Roles and tablespaces beside the archive.
@@ -247,13 +254,20 @@ fn failed(tool: &Tool, code: Option<i32>, signal: Option<i32>, messages: &[Strin
             "GRANT pg_read_all_data TO the role of the source; `lifeboat doctor` names what is missing",
         );
     }
+    if signal == Some(9) {
+        return error.hint(
+            "the kernel or the cluster may have run out of memory; look at the memory limit and its log",
+        );
+    }
     error.hint("the messages of pg_dump say what it did not like; run `lifeboat doctor`")
 }
 
-/// The size of all tables on disk, without indexes: about what the dump will have.
+/// The size of all tables on disk as the server last noted it, without indexes: about what the dump will
+/// have, 0 when nobody has analyzed them yet. `pg_table_size` would wait for every lock on them.
 async fn expected_bytes(session: &Session) -> Result<u64> {
-    let sql = "SELECT coalesce(sum(pg_catalog.pg_table_size(c.oid)), 0)::int8 FROM pg_catalog.pg_class c \
-               WHERE c.relkind IN ('r', 'm') AND c.relnamespace >= 16384 OR c.relnamespace = 2200";
+    let sql = "SELECT coalesce(sum(greatest(c.relpages, 0)::int8), 0)::int8 \
+               * pg_catalog.current_setting('block_size')::int8 FROM pg_catalog.pg_class c \
+               WHERE c.relkind IN ('r', 'm', 't') AND c.oid >= 16384";
     let row = session.one(sql, &[]).await?;
     Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or_default())
 }
