@@ -65,14 +65,20 @@ fn a_bucket_that_does_not_exist() {
     spec.url = "s3://no-such-bucket/production".to_owned();
     let (code, told) = backup_to(&spec, "", s3::SECRET_KEY);
     assert_eq!(code, 5);
-    assert_told!(told, @"");
+    assert_told!(told, @r"
+    error: cannot read s3://no-such-bucket/production/orders/lease.json: bucket no-such-bucket does not exist (NoSuchBucket)
+    hint: create bucket no-such-bucket at http://HOST, or correct url in [store]
+    ");
 }
 
 #[test]
 fn wrong_keys() {
     let (code, told) = backup_to(&s3::fresh_spec(), "", "not-the-secret-key");
     assert_eq!(code, 5);
-    assert_told!(told, @"");
+    assert_told!(told, @r"
+    error: cannot read s3://backups/PREFIX/orders/lease.json: the secret key does not fit the access key (SignatureDoesNotMatch)
+    hint: check AWS_SECRET_ACCESS_KEY for a cut or extra character, and that no proxy rewrites requests
+    ");
 }
 
 #[test]
@@ -81,7 +87,10 @@ fn a_store_that_cannot_be_reached() {
     spec.endpoint = Some(format!("http://127.0.0.1:{}", s3::free_port()));
     let (code, told) = backup_to(&spec, "", s3::SECRET_KEY);
     assert_eq!(code, 5);
-    assert_told!(told, @"");
+    assert_told!(told, @r"
+    error: cannot read s3://backups/PREFIX/orders/lease.json: http://HOST refused the connection
+    hint: check that the store is running and that endpoint has the right port
+    ");
 }
 
 #[test]
@@ -110,22 +119,36 @@ fn a_store_with_an_expired_certificate() {
     spec.endpoint = Some(server.endpoint.clone());
     let (code, told) = backup_to(&spec, &format!("ca_file = \"{}\"\n", ca.display()), s3::SECRET_KEY);
     assert_eq!(code, 5);
-    assert_told!(told, @"");
+    assert_told!(told, @r"
+    error: cannot read s3://backups/PREFIX/orders/lease.json: the TLS certificate of https://LOCALHOST has expired
+    hint: renew the certificate of the store, and check the clock of this machine
+    ");
 }
 
 #[test]
 fn configurations_that_make_no_sense() {
     let case = Case::file(&format!("{PLAIN}polcy = \"standard\"\n"));
-    assert_told!(case.fails(3), @"");
+    assert_told!(case.fails(3), @r"
+    error: lifeboat.toml:7:1: unknown key `polcy` in [sources.orders]
+    hint: did you mean `policy`?
+    ");
     let case = Case::file(&format!("{PLAIN}policy = \"standrad\"\n"));
-    assert_told!(case.fails(3), @"");
+    assert_told!(case.fails(3), @r"
+    error: lifeboat.toml:7:1: source orders: there is no policy `standrad` in policies, /etc/lifeboat/policies
+    hint: policies found: none
+    ");
     let case = Case::file(PLAIN);
     let ran = case.run(&["backup", "ordres"]);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert_told!(told(&ran), @"");
+    assert_told!(told(&ran), @r"
+    error: there is no source `ordres`
+    hint: did you mean `orders`?
+    ");
     let ran = case.run(&["backup", "ordres", "--json"]);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert_told!(told(&ran), @"");
+    assert_told!(told(&ran), @r#"
+    {"message_type":"error","schema":1,"kind":"usage","message":"there is no source `ordres`","hint":"did you mean `orders`?","source":null}
+    "#);
 }
 
 /// A case with a good backup, and its id.
@@ -179,8 +202,14 @@ fn a_truncated_object() {
     let bytes = std::fs::read(&dump).unwrap();
     std::fs::write(&dump, &bytes[..bytes.len() - 1]).unwrap();
     case.remember();
-    assert_told!(verify_fails(&case), @"");
-    assert_told!(restore_fails(&case, 6, &[]), @"");
+    assert_told!(verify_fails(&case), @r"
+    error: backup ID is not what was written: orders/data/ID/postgres.dump.zst has N bytes instead of N
+    hint: restore another backup (`lifeboat list`), and look for the cause in the store
+    ");
+    assert_told!(restore_fails(&case, 6, &[]), @r"
+    error: backup ID cannot be restored: orders/data/ID/postgres.dump.zst has N bytes instead of N
+    hint: restore another backup (`lifeboat list`); `lifeboat verify` reads this one to its end
+    ");
     case.assert_untouched();
 }
 
@@ -194,9 +223,18 @@ fn a_flipped_bit() {
     bytes[at] ^= 1;
     std::fs::write(&dump, &bytes).unwrap();
     case.remember();
-    assert_told!(verify_fails(&case), @"");
-    assert_told!(restore_fails(&case, 6, &[]), @"");
-    assert_told!(restore_fails(&case, 6, &["--only", "public.c"]), @"");
+    assert_told!(verify_fails(&case), @r"
+    error: orders: backup ID is not what was written: a zstd frame is damaged: Restored data doesn't match checksum
+    hint: restore another backup (`lifeboat list`), and look for the cause in the store
+    ");
+    assert_told!(restore_fails(&case, 6, &[]), @r"
+    error: orders: backup ID cannot be restored: a zstd frame is damaged: Restored data doesn't match checksum
+    hint: restore another backup (`lifeboat list`); `lifeboat verify` reads this one to its end
+    ");
+    assert_told!(restore_fails(&case, 6, &["--only", "public.c"]), @r"
+    error: orders: backup ID cannot be restored: a zstd frame is damaged: Restored data doesn't match checksum
+    hint: restore another backup (`lifeboat list`); `lifeboat verify` reads this one to its end
+    ");
     case.assert_untouched();
 }
 
@@ -205,8 +243,14 @@ fn a_deleted_object() {
     let (mut case, id) = backed_up();
     std::fs::remove_file(object(&case, &id, "postgres.dump.zst")).unwrap();
     case.remember();
-    assert_told!(verify_fails(&case), @"");
-    assert_told!(restore_fails(&case, 6, &[]), @"");
+    assert_told!(verify_fails(&case), @r"
+    error: backup ID is not what was written: orders/data/ID/postgres.dump.zst is missing
+    hint: restore another backup (`lifeboat list`), and look for the cause in the store
+    ");
+    assert_told!(restore_fails(&case, 6, &[]), @r"
+    error: backup ID cannot be restored: orders/data/ID/postgres.dump.zst is missing
+    hint: restore another backup (`lifeboat list`); `lifeboat verify` reads this one to its end
+    ");
     case.assert_untouched();
 }
 
@@ -219,11 +263,17 @@ fn a_manifest_of_a_newer_version() {
     let newer = text.replace("\"schema\":1,", "\"schema\":99,").replace("\"schema\": 1,", "\"schema\": 99,");
     std::fs::write(&manifest, newer).unwrap();
     case.remember();
-    assert_told!(verify_one(&case), @"");
-    assert_told!(restore_fails(&case, 6, &[]), @"");
+    assert_told!(verify_one(&case), @r"
+    error: the newest backup of orders, ID, cannot be read: the manifest of backup ID of orders was written by a newer lifeboat (schema 99, this one reads 1)
+    hint: upgrade lifeboat to read this backup
+    ");
+    assert_told!(restore_fails(&case, 6, &[]), @r"
+    error: the newest backup of orders, ID, cannot be read: the manifest of backup ID of orders was written by a newer lifeboat (schema 99, this one reads 1)
+    hint: upgrade lifeboat to read this backup
+    ");
     let listed = case.run(&["list", "orders", "--json"]);
-    assert_eq!((listed.code, listed.lines().len()), (0, 1), "{listed:?}");
-    assert!(listed.stderr.contains(&id), "{}", listed.stderr);
+    let told: Vec<bool> = listed.lines().iter().map(|entry| entry["unreadable"].is_string()).collect();
+    assert_eq!((listed.code, told), (0, vec![true, false]), "{listed:?}");
     let pruned = case.run(&["prune", "orders"]);
     assert_eq!(pruned.code, 0, "{pruned:?}");
     case.assert_untouched();
@@ -263,12 +313,15 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk() {
-    match SmallDisk::mount(3000) {
+    match SmallDisk::mount(1500) {
         Some(disk) => {
             let mut spec = StoreSpec::new(format!("file://{}/store", disk.path().display()));
             spec.credentials = Some(s3::credentials());
             let case = Case::on(spec, &source());
-            assert_told!(case.fails(5), @"");
+            assert_told!(case.fails(5), @r"
+            error: cannot store part 1 of file://PATH: cannot write PATH: No space left on device (os error 28)
+            hint: N bytes and N files are left on the disk of PATH; make room, or prune old backups
+            ");
         }
         // Without the right to mount: the limit of a file's size, which fails the same write in another way.
         None => {
@@ -308,7 +361,10 @@ fn a_store_that_dies_in_the_middle() {
     tools.go_on();
     let ran = running.end();
     assert_eq!(ran.code, 5, "{ran:?}");
-    assert_told!(told(&ran), @"");
+    assert_told!(told(&ran), @r"
+    error: cannot begin the upload of s3://backups/PREFIX/orders/data/ID/postgres.dump.zst: the connection to http://HOST failed: CAUSE
+    hint: check the network between here and the store; it was tried several times
+    ");
     proxy.set(Mode::Pass);
     assert!(!case.stored().keys().any(|key| key.contains("manifests") && !key.contains("-000030")));
 }
@@ -326,4 +382,19 @@ fn a_store_that_is_busy_for_a_while() {
     assert_eq!(ran.lines()[0]["rows"], 120_000);
     assert_eq!(case.run(&["verify", "orders"]).code, 0);
     assert_eq!(case.open_uploads(), 0);
+}
+
+#[test]
+fn a_store_whose_conditional_writes_are_weak() {
+    let mut case = Case::file(&source());
+    case.environment.push(("LIFEBOAT_STORE_CONDITIONAL_WRITES".into(), "weak".into()));
+    for command in ["backup", "prune"] {
+        let ran = case.run(&[command, "orders", "--lease-wait", "0"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stderr.contains("the lease of orders uses one key per run instead"), "{ran:?}");
+    }
+    case.environment.pop();
+    let trusting = case.run(&["backup", "orders", "--lease-wait", "0"]);
+    assert_eq!(trusting.code, 0, "{trusting:?}");
+    assert!(!trusting.stderr.contains("one key per run"), "{trusting:?}");
 }

@@ -246,7 +246,7 @@ fn failed(tool: &Tool, code: Option<i32>, signal: Option<i32>, messages: &[Strin
         (None, signal) => format!("was killed by signal {}", signal.unwrap_or_default()),
     };
     let said = messages.iter().find(|line| line.contains("error:")).or(messages.last());
-    let said = said.map_or_else(String::new, |line| format!(": {}", line.trim()));
+    let said = said.map_or_else(String::new, |line| format!(": {}", line.trim().trim_end_matches('.')));
     let error =
         Error::new(Kind::Failed, format!("{} {status} after {}{said}", tool.name, child::human_bytes(bytes)));
     if messages.iter().any(|line| line.contains("permission denied")) {
