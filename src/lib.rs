@@ -14,3 +14,4 @@ pub mod reports;
 pub mod retention;
 pub mod secret;
 pub mod stores;
+pub mod units;

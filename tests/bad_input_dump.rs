@@ -1,20 +1,13 @@
 //! What befalls a backup or restore half-way: tools that die or lie, servers that go, signals, other runs.
 
-#[path = "common/bad_input.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod bad_input;
-#[path = "common/cli.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod cli;
 mod common;
-#[path = "common/s3.rs"]
-mod s3;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use bad_input::{Case, Running, Tools, orders, told, wait_until};
+use common::bad_input::{Case, Running, Tools, orders, told, wait_until};
 use common::postgres::{Extra, Server, shared, unique};
+use common::s3;
 use nix::sys::signal::Signal;
 
 fn wait<T>(work: impl Future<Output = T>) -> T {
@@ -46,9 +39,8 @@ fn pausing() -> Tools {
 
 fn with_script(script: &str) -> Case {
     let tools = Tools::with_pg_dump(&shared(17).bin, script);
-    let case = Case::file(&orders(filled(), &tools.config()));
-    // The script has to live as long as the case: its directory goes with the test process's files.
-    std::mem::forget(tools);
+    let mut case = Case::file(&orders(filled(), &tools.config()));
+    case.tools = Some(tools);
     case
 }
 
@@ -60,9 +52,7 @@ fn a_dump_that_dies() {
     error: orders: pg_dump failed with status 3 after N bytes: pg_dump: error: out of luck
     hint: the messages of pg_dump say what it did not like; run `lifeboat doctor`
     ");
-    assert_told!(case.fails_in_json(1), @r#"
-    {"message_type":"error","schema":1,"kind":"failed","message":"pg_dump failed with status 3 after N bytes: pg_dump: error: out of luck","hint":"the messages of pg_dump say what it did not like; run `lifeboat doctor`","source":"orders"}
-    "#);
+    assert_told!(case.fails_in_json(1), @r#"{"message_type":"error","schema":1,"kind":"failed","message":"pg_dump failed with status 3 after N bytes: pg_dump: error: out of luck","hint":"the messages of pg_dump say what it did not like; run `lifeboat doctor`","source":"orders"}"#);
     let case = with_script("\"$real\" \"$@\" | head -c 2000000\nkill -9 $$");
     assert_told!(case.fails(1), @r"
     error: orders: pg_dump was killed by signal 9 after N bytes
@@ -89,7 +79,7 @@ fn a_dump_that_lies() {
     hint: the archive is not complete and must not be trusted: take a new backup, or use another one
     ");
     let closed = with_script(
-        "\"$real\" \"$@\" 2>/dev/null | head -c 100000; exec >&-; pause & sleep 0.1; kill $!; exit 0",
+        "\"$real\" \"$@\" 2>/dev/null | head -c 100000; exec >&-; \"$real\" --help >/dev/null; exit 0",
     );
     assert_told!(closed.fails(6), @r"
     error: orders: the PostgreSQL archive is not what it should be: the archive ends at byte N, inside the data of TABLE DATA public.t
@@ -131,12 +121,13 @@ fn the_server_is_killed() {
 #[test]
 fn the_holders_session_is_ended_and_the_dump_ends_well() {
     let server = shared(17);
-    let tools = pausing();
-    let case = Case::file(&orders(filled(), &tools.config()));
+    // A database of its own: the session to end is the only one in it that waits.
+    let database = wait(server.database());
+    wait(server.sql(&database, FILL));
+    let tools = Tools::pausing(&server.bin, 30_000_000);
+    let case = Case::file(&orders(&server.url(&database), &tools.config()));
     let mut running = case.start(&["backup", "orders", "--no-progress"]);
     tools.wait_for_pause(&mut running);
-    let database = filled().rsplit('/').next().unwrap().to_owned();
-    let database = percent_decoded(&database);
     wait(async {
         let session = server.session("postgres").await;
         let ended = session
@@ -157,12 +148,6 @@ fn the_holders_session_is_ended_and_the_dump_ends_well() {
     hint: run the backup again; look into the server's log for what ended the session
     ");
     case.assert_untouched();
-}
-
-fn percent_decoded(text: &str) -> String {
-    let bytes: Vec<u8> =
-        text.split('%').skip(1).map(|hex| u8::from_str_radix(&hex[..2], 16).unwrap()).collect();
-    String::from_utf8(bytes).unwrap()
 }
 
 /// Begins a backup into S3 and waits until an upload is open.
@@ -204,7 +189,7 @@ fn signals_in_the_middle_of_a_backup_undo_it_and_the_next_run_starts_at_once() {
 fn a_killed_run_leaves_a_lease_that_runs_out_and_garbage_that_prune_removes() {
     let tools = pausing();
     let mut case = Case::on(s3::fresh_spec(), &orders(filled(), &tools.config()));
-    case.environment.push(("LIFEBOAT_TEST_LEASE_TTL".into(), "2s".into()));
+    case.environment.push(("LIFEBOAT_TEST_LEASE_TTL".into(), "4s".into()));
     let running = in_the_middle(&case, &tools);
     // While it lives, a second run gives way, at once or as soon as it has seen a heartbeat.
     let second = case.run(&["backup", "orders", "--lease-wait", "0", "--no-progress"]);
@@ -231,6 +216,19 @@ fn a_killed_run_leaves_a_lease_that_runs_out_and_garbage_that_prune_removes() {
         case.open_uploads() == 0
     });
     case.assert_untouched();
+}
+
+#[test]
+fn two_runs_at_once() {
+    let tools = pausing();
+    let case = Case::file(&orders(filled(), &tools.config()));
+    let mut first = case.start(&["backup", "orders", "--no-progress", "--json"]);
+    tools.wait_for_pause(&mut first);
+    assert_eq!(case.run(&["backup", "orders", "--lease-wait", "0"]).code, 9);
+    assert_eq!(case.run(&["prune", "orders", "--lease-wait", "0"]).code, 9);
+    tools.go_on();
+    let ran = first.end();
+    assert_eq!((ran.code, ran.lines()[0]["rows"].as_u64()), (0, Some(100_000)), "{ran:?}");
 }
 
 /// A case with a good backup of [`filled`].

@@ -1,14 +1,8 @@
 //! What a source that is wrong gets: a clear error, the documented exit code, and a store as before.
 
-#[path = "common/bad_input.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod bad_input;
-#[path = "common/cli.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod cli;
 mod common;
 
-use bad_input::{Case, Tools, orders, wait_until};
+use common::bad_input::{Case, Tools, orders, wait_until};
 use common::postgres::{Extra, PASSWORD, Server, shared, unique};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 
@@ -37,9 +31,7 @@ fn a_wrong_password() {
     error: orders: HOST refused the password of `postgres`
     hint: check the password; password_file, the URL, PGPASSWORD and the password file are asked in this order
     ");
-    assert_told!(case.fails_in_json(4), @r#"
-    {"message_type":"error","schema":1,"kind":"unreachable","message":"HOST refused the password of `postgres`","hint":"check the password; password_file, the URL, PGPASSWORD and the password file are asked in this order","source":"orders"}
-    "#);
+    assert_told!(case.fails_in_json(4), @r#"{"message_type":"error","schema":1,"kind":"unreachable","message":"HOST refused the password of `postgres`","hint":"check the password; password_file, the URL, PGPASSWORD and the password file are asked in this order","source":"orders"}"#);
     let dry = case.run(&["backup", "orders", "--dry-run"]);
     assert_eq!(dry.code, 4, "{dry:?}");
     assert!(!format!("{dry:?}").contains("wrong-secret"));
@@ -49,7 +41,7 @@ fn a_wrong_password() {
 fn a_missing_database() {
     assert_told!(case(&shared(17).url("no such db")).fails(4), @r"
     error: orders: database `no such db` does not exist on HOST
-    hint: the server has: postgres
+    hint: the server has: DATABASES
     ");
 }
 
@@ -146,7 +138,7 @@ fn ddl_queued_behind_the_holder() {
     paused.go_on();
     let ran = running.end();
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert_told!(bad_input::told(&ran), @r"
+    assert_told!(common::bad_input::told(&ran), @r"
     error: orders: the tables of postgres://postgres@HOST/db could not be locked in 1 attempt: pid N waits to lock public.t (user postgres, application test, active for N s): ALTER TABLE t ADD COLUMN b int
     hint: wait until that session ends, end it by SELECT pg_terminate_backend(N), or raise lock_timeout
     ");

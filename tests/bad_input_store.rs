@@ -1,16 +1,6 @@
 //! What a store that is wrong, or holds what it should not, gets; and configurations that make no sense.
 
-#[path = "common/bad_input.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod bad_input;
-#[path = "common/cli.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod cli;
 mod common;
-#[path = "common/proxy.rs"]
-mod proxy;
-#[path = "common/s3.rs"]
-mod s3;
 #[path = "common/scripted.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod scripted;
@@ -18,11 +8,12 @@ mod scripted;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use bad_input::{Case, Tools, orders, told};
-use cli::{PLAIN, World};
+use common::bad_input::{Case, Tools, orders, told};
+use common::cli::{self, PLAIN, World};
 use common::postgres::{shared, unique};
+use common::proxy::{Mode, Proxy};
+use common::s3;
 use lifeboat::stores::open::StoreSpec;
-use proxy::{Mode, Proxy};
 
 fn wait<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
@@ -146,9 +137,7 @@ fn configurations_that_make_no_sense() {
     ");
     let ran = case.run(&["backup", "ordres", "--json"]);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert_told!(told(&ran), @r#"
-    {"message_type":"error","schema":1,"kind":"usage","message":"there is no source `ordres`","hint":"did you mean `orders`?","source":null}
-    "#);
+    assert_told!(told(&ran), @r#"{"message_type":"error","schema":1,"kind":"usage","message":"there is no source `ordres`","hint":"did you mean `orders`?","source":null}"#);
 }
 
 /// A case with a good backup, and its id.

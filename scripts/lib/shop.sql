@@ -49,17 +49,17 @@ select i, 'SKU-' || i, 'Product ' || md5(i::text) || ' ' || md5((i * 7)::text), 
 from generate_series(1, 5000) i;
 insert into orders (customer, state, created_at, total)
 select 1 + (i * 7919) % 100000, (enum_range(null::order_state))[1 + i % 4],
-  now() - (1200000 - i) * interval '11 seconds', (i * 31 % 90000) / 100.0
-from generate_series(1, 1200000::bigint) i;
+  now() - (1400000 - i) * interval '11 seconds', (i * 31 % 90000) / 100.0
+from generate_series(1, 1400000::bigint) i;
 insert into order_lines
 select o, l, 1 + (o * 13 + l * 7) % 5000, 1 + (o + l) % 5, 1 + ((o * 37 + l) % 20000) / 100.0
-from generate_series(1, 1200000::bigint) o, generate_series(1, 3) l;
+from generate_series(1, 1400000::bigint) o, generate_series(1, 3) l;
 insert into events
-select i, now() - (1100000 - i) * interval '10 seconds',
+select i, now() - (1350000 - i) * interval '10 seconds',
   jsonb_build_object('kind', (array['view', 'cart', 'pay', 'ship'])[1 + i % 4], 'customer', i % 100000,
     'session', md5(i::text), 'path', '/shop/' || md5((i % 5000)::text), 'agent', 'Mozilla/5.0 (X11; Linux x86_64)',
     'items', jsonb_build_array(jsonb_build_object('sku', 'SKU-' || i % 5000, 'price', i % 997)))
-from generate_series(1, 1100000) i;
+from generate_series(1, 1350000) i;
 
 create index on orders (customer);
 create index on orders (created_at);

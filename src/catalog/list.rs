@@ -124,9 +124,18 @@ impl Catalog {
         }
         let held: HashSet<BackupId> = holds.iter().filter_map(|entry| keys.hold_id(&entry.key)).collect();
         let mut reads = stream::iter(manifests)
-            .map(|entry| async move {
-                let found = store.get(&entry.key).await?;
-                Ok::<_, Error>(found.map(|(bytes, _)| (self.summary(&entry.key, &bytes), entry.key)))
+            .map(|entry| {
+                // A task each, since thousands of them keep more than one core busy.
+                let catalog = self.clone();
+                let read = tokio::spawn(async move {
+                    let found = catalog.store().get(&entry.key).await?;
+                    Ok::<_, Error>(found.map(|(bytes, _)| (catalog.summary(&entry.key, &bytes), entry.key)))
+                });
+                async move {
+                    let ended =
+                        |e| Error::new(Kind::Failed, "reading a manifest ended unexpectedly").because(e);
+                    read.await.map_err(ended)?
+                }
             })
             .buffer_unordered(READS_IN_FLIGHT);
         let mut listing = Listing::default();

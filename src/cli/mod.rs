@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod context;
 mod doctor;
+mod drill;
 mod failure;
 mod globals;
 mod help;
@@ -78,6 +79,7 @@ commands! {
     }
     "Prove": {
         Verify = verify,
+        Drill = drill,
     }
     "Keep": {
         Prune = prune,

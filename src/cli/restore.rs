@@ -47,7 +47,7 @@ pub struct Args {
     globals: bool,
 
     /// Only this table, with its data, indexes and what it needs; may be given more than once
-    #[arg(long, value_name = "TABLE")]
+    #[arg(long, value_name = "TABLE", conflicts_with = "replace")]
     only: Vec<String>,
 
     /// Definitions without data
@@ -55,7 +55,7 @@ pub struct Args {
     schema_only: bool,
 
     /// Data into tables that exist and are empty
-    #[arg(long)]
+    #[arg(long, conflicts_with = "replace")]
     data_only: bool,
 
     /// Everything belongs to whoever restores

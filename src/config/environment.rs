@@ -16,7 +16,7 @@ const PREFIX: &str = "LIFEBOAT_";
 /// The variable that names the configuration file.
 pub(crate) const CONFIG_VARIABLE: &str = "LIFEBOAT_CONFIG";
 /// Variables that belong to tests and build machines, not to the configuration.
-const NOT_OURS: [&str; 2] = ["LIFEBOAT_TEST_", "LIFEBOAT_CACHE"];
+const NOT_OURS: [&str; 3] = ["LIFEBOAT_TEST_", "LIFEBOAT_BENCH_", "LIFEBOAT_CACHE"];
 
 /// The environment variable of a dotted key.
 pub(crate) fn variable(key: &str) -> String {

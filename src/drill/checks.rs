@@ -34,7 +34,7 @@ pub struct Check {
 pub struct Checked {
     /// The check's name.
     pub name: String,
-    /// `query`, `row_count`, `freshness` or `structure`.
+    /// `sql`, `rows`, `freshness` or `structure`.
     pub kind: String,
     /// The outcome.
     pub verdict: Verdict,
@@ -48,8 +48,8 @@ impl Check {
     /// The kind in JSON.
     pub fn kind(&self) -> &'static str {
         match self.query {
-            Query::Value(_) => "query",
-            Query::Rows(_) => "row_count",
+            Query::Value(_) => "sql",
+            Query::Rows(_) => "rows",
             Query::Age { .. } => "freshness",
         }
     }

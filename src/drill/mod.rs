@@ -6,4 +6,6 @@
 pub mod checks;
 pub mod evidence;
 pub mod objectives;
+pub mod outcome;
 pub mod phases;
+pub mod run;

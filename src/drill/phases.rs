@@ -1,7 +1,8 @@
 //! A stopwatch whose laps have names.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::{Clock, Mono};
 use crate::engines::Phase;
 
 /// Finding the backup and reading what describes it.
@@ -21,37 +22,31 @@ pub const CHECK: &str = "check";
 /// of all phases is the time from the start to the last lap.
 #[derive(Debug)]
 pub struct Stopwatch {
-    began: Instant,
-    last: Instant,
+    clock: Clock,
+    began: Mono,
+    last: Mono,
     phases: Vec<Phase>,
 }
 
 impl Stopwatch {
-    /// Starts to measure at an instant: when the command began, not when this was called.
-    pub fn started_at(began: Instant) -> Self {
-        Stopwatch { began, last: began, phases: Vec::new() }
+    /// Starts to measure at an instant of the clock: when the command began, not when this was called.
+    pub fn started_at(clock: Clock, began: Mono) -> Self {
+        Stopwatch { clock, began, last: began, phases: Vec::new() }
     }
 
     /// Ends the phase that has been running since the last lap.
     pub fn lap(&mut self, name: &str) {
-        self.lap_at(name, Instant::now());
-    }
-
-    /// Ends the phase that has been running since the last lap, of which `part` seconds at its end
-    /// belong to a phase of their own (the index part of a restore). More than the whole counts as
-    /// the whole.
-    pub fn lap_in_two(&mut self, name: &str, part_name: &str, part: f64) {
-        self.lap_in_two_at(name, part_name, part, Instant::now());
-    }
-
-    fn lap_at(&mut self, name: &str, now: Instant) {
-        let seconds = now.saturating_duration_since(self.last).as_secs_f64();
+        let now = self.clock.now();
+        let seconds = now.since(self.last).as_secs_f64();
         self.phases.push(Phase { name: name.to_owned(), seconds });
-        self.last = self.last.max(now);
+        self.last = now;
     }
 
-    fn lap_in_two_at(&mut self, name: &str, part_name: &str, part: f64, now: Instant) {
-        self.lap_at(name, now);
+    /// Ends the phase that has been running since the last lap, of which `part` seconds belong to a
+    /// phase of their own that came at its end (the index part of a restore). More than the whole counts
+    /// as the whole.
+    pub fn lap_in_two(&mut self, name: &str, part_name: &str, part: f64) {
+        self.lap(name);
         let Some(whole) = self.phases.last_mut() else { return };
         let part = if part.is_finite() { part.clamp(0.0, whole.seconds) } else { 0.0 };
         whole.seconds -= part;
@@ -60,7 +55,7 @@ impl Stopwatch {
 
     /// From the start to the last lap.
     pub fn measured(&self) -> Duration {
-        self.last.saturating_duration_since(self.began)
+        self.last.since(self.began)
     }
 
     /// The phases so far.
@@ -68,11 +63,9 @@ impl Stopwatch {
         &self.phases
     }
 
-    /// Seconds of the phases so far up to and with the last one of this name; all, if there is none.
-    pub fn seconds_through(&self, name: &str) -> f64 {
-        let end =
-            self.phases.iter().rposition(|phase| phase.name == name).map_or(self.phases.len(), |at| at + 1);
-        self.phases[..end].iter().map(|phase| phase.seconds).sum()
+    /// The phases so far, ending the watch.
+    pub fn into_phases(self) -> Vec<Phase> {
+        self.phases
     }
 }
 
@@ -80,29 +73,36 @@ impl Stopwatch {
 mod tests {
     use super::*;
 
+    async fn pass(seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
     fn seconds(watch: &Stopwatch) -> Vec<(&str, f64)> {
         watch.phases().iter().map(|phase| (phase.name.as_str(), phase.seconds)).collect()
     }
 
-    #[test]
-    fn laps_follow_each_other_without_a_gap() {
-        let start = Instant::now();
-        let mut watch = Stopwatch::started_at(start);
-        watch.lap_at(LOCATE, start + Duration::from_secs(2));
-        watch.lap_in_two_at(LOAD, INDEX, 4.0, start + Duration::from_secs(12));
-        watch.lap_at(CHECK, start + Duration::from_secs(13));
+    #[tokio::test(start_paused = true)]
+    async fn laps_follow_each_other_without_a_gap() {
+        let clock = Clock::start();
+        let began = clock.now();
+        pass(2).await;
+        let mut watch = Stopwatch::started_at(clock, began);
+        watch.lap(LOCATE);
+        pass(10).await;
+        watch.lap_in_two(LOAD, INDEX, 4.0);
+        pass(1).await;
+        watch.lap(CHECK);
         assert_eq!(seconds(&watch), [(LOCATE, 2.0), (LOAD, 6.0), (INDEX, 4.0), (CHECK, 1.0)]);
         assert_eq!(watch.measured(), Duration::from_secs(13));
-        assert_eq!(watch.seconds_through(INDEX), 12.0);
-        assert_eq!(watch.seconds_through("none"), 13.0);
     }
 
-    #[test]
-    fn a_part_is_never_more_than_the_whole() {
-        let start = Instant::now();
+    #[tokio::test(start_paused = true)]
+    async fn a_part_is_never_more_than_the_whole() {
         for (part, expected) in [(9.0, 3.0), (-1.0, 0.0), (f64::NAN, 0.0), (f64::INFINITY, 0.0)] {
-            let mut watch = Stopwatch::started_at(start);
-            watch.lap_in_two_at(LOAD, INDEX, part, start + Duration::from_secs(3));
+            let clock = Clock::start();
+            let mut watch = Stopwatch::started_at(clock, clock.now());
+            pass(3).await;
+            watch.lap_in_two(LOAD, INDEX, part);
             assert_eq!(seconds(&watch), [(LOAD, 3.0 - expected), (INDEX, expected)]);
         }
     }

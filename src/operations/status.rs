@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::catalog::list::{BackupSummary, Listing};
-use crate::reports::time;
+use crate::units::time;
 
 /// What is promised for a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

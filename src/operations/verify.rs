@@ -1,7 +1,7 @@
 //! Reading a backup back from the store: are all bytes there, are they those that were written, and do they
 //! hold what the inventory says? No server is needed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use crate::catalog::uses::{Use, UseOptions};
 use crate::catalog::{BackupId, Catalog, Manifest, Run};
@@ -9,12 +9,9 @@ use crate::clock::Clock;
 use crate::engines::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::BackupReader;
-use crate::pipeline::inventory::{Definition, Inventory, Item};
+use crate::pipeline::inventory::named;
 use crate::pipeline::object::Role;
 use crate::pipeline::progress::Progress;
-
-/// Problems of one sort that are named; more are counted.
-const NAMED: usize = 20;
 
 /// What verifying a backup found.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -93,16 +90,16 @@ pub(super) async fn sizes(catalog: &Catalog, manifest: &Manifest) -> Result<Vec<
     let prefix = catalog.keys().data(&manifest.id);
     let entries = catalog.store().list(&prefix).await?;
     let found: HashMap<&str, u64> = entries.iter().map(|entry| (entry.key.as_str(), entry.size)).collect();
-    let mut problems = Problems::default();
+    let mut problems = Vec::new();
     for volume in manifest.objects.iter().flat_map(|object| &object.volumes) {
         let key = format!("{prefix}{}", volume.key);
         match found.get(key.as_str()) {
             Some(&bytes) if bytes == volume.bytes => {}
-            Some(bytes) => problems.add(format!("{key} has {bytes} bytes instead of {}", volume.bytes)),
-            None => problems.add(format!("{key} is missing")),
+            Some(bytes) => problems.push(format!("{key} has {bytes} bytes instead of {}", volume.bytes)),
+            None => problems.push(format!("{key} is missing")),
         }
     }
-    Ok(problems.named())
+    Ok(named(problems))
 }
 
 /// Reads every object to its end and compares the inventories. Returns the rows and what differs.
@@ -134,7 +131,7 @@ async fn contents(
         }
     }
     let totals = counted.totals();
-    let mut problems = differences(&stored, &counted);
+    let mut problems = named(stored.differences(&counted));
     let promised = &manifest.totals;
     if (totals.items, totals.rows) != (promised.items, promised.rows) {
         problems.push(format!(
@@ -143,92 +140,6 @@ async fn contents(
         ));
     }
     Ok((totals.rows, problems))
-}
-
-/// What a count says differently from the inventory that was stored.
-pub fn differences(stored: &Inventory, counted: &Inventory) -> Vec<String> {
-    let mut problems = Problems::default();
-    let mut left: BTreeMap<_, &Item> = stored.items.iter().map(|item| (key(item), item)).collect();
-    for item in &counted.items {
-        match left.remove(&key(item)) {
-            None => problems.add(format!("{} {} is not in the inventory", item.kind, item.full_name())),
-            Some(promised) => difference(promised, item).into_iter().for_each(|text| problems.add(text)),
-        }
-    }
-    for item in left.values() {
-        problems.add(format!("{} {} is not in the data", item.kind, item.full_name()));
-    }
-    let mut texts = problems.named();
-    let mut problems = Problems::default();
-    let only_in = |a: &'_ [Definition], b: &[Definition]| -> Vec<Definition> {
-        a.iter().filter(|definition| b.binary_search(definition).is_err()).cloned().collect()
-    };
-    let (mut one, mut other) = (stored.definitions.clone(), counted.definitions.clone());
-    one.sort();
-    other.sort();
-    for definition in only_in(&one, &other) {
-        problems.add(format!(
-            "the definition of {} {} is not as in the inventory",
-            definition.kind, definition.name
-        ));
-    }
-    for definition in only_in(&other, &one) {
-        problems.add(format!(
-            "the definition of {} {} is not in the inventory",
-            definition.kind, definition.name
-        ));
-    }
-    texts.extend(problems.named());
-    texts
-}
-
-fn key(item: &Item) -> (&str, &str, &str) {
-    (&item.kind, &item.schema, &item.name)
-}
-
-fn difference(promised: &Item, found: &Item) -> Option<String> {
-    let name = format!("{} {}", found.kind, found.full_name());
-    if promised.rows != found.rows {
-        return Some(format!("{name} has {} rows instead of {}", found.rows, promised.rows));
-    }
-    if promised.bytes != found.bytes {
-        return Some(format!("{name} has {} bytes of content instead of {}", found.bytes, promised.bytes));
-    }
-    if promised.digest != found.digest {
-        return Some(format!(
-            "the rows of {name} have the digest {} instead of {}",
-            found.digest, promised.digest
-        ));
-    }
-    if promised.value != found.value {
-        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-        return Some(format!("{name} is {} instead of {}", text(&found.value), text(&promised.value)));
-    }
-    None
-}
-
-/// Problems of one sort; the first [`NAMED`] are kept, the others counted.
-#[derive(Default)]
-struct Problems {
-    texts: Vec<String>,
-    more: u64,
-}
-
-impl Problems {
-    fn add(&mut self, text: String) {
-        if self.texts.len() < NAMED {
-            self.texts.push(text);
-        } else {
-            self.more += 1;
-        }
-    }
-
-    fn named(mut self) -> Vec<String> {
-        if self.more > 0 {
-            self.texts.push(format!("and {} more", self.more));
-        }
-        self.texts
-    }
 }
 
 /// The error of a backup that did not pass.
@@ -240,82 +151,4 @@ pub fn failed(id: &BackupId, verified: &Verified) -> Error {
     };
     Error::new(Kind::Damaged, format!("backup {id} is not what was written: {first}{more}"))
         .hint("restore another backup (`lifeboat list`), and look for the cause in the store")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pipeline::digest::RowDigest;
-
-    fn item(name: &str, rows: u64) -> Item {
-        Item {
-            kind: "table".into(),
-            schema: "public".into(),
-            name: name.into(),
-            rows,
-            bytes: rows * 10,
-            digest: RowDigest(u128::from(rows)),
-            value: None,
-            place: None,
-            plan: serde_json::Value::Null,
-        }
-    }
-
-    fn inventory(items: Vec<Item>) -> Inventory {
-        Inventory { items, ..Inventory::default() }
-    }
-
-    #[test]
-    fn equal_inventories_do_not_differ() {
-        let one = inventory(vec![item("a", 1), item("b", 2)]);
-        assert!(differences(&one, &one).is_empty());
-    }
-
-    #[test]
-    fn every_kind_of_difference_is_told() {
-        let stored = inventory(vec![item("a", 1), item("b", 2), item("c", 3), item("d", 4), item("e", 5)]);
-        let counted = inventory(vec![
-            item("a", 2),
-            Item { digest: RowDigest(9), ..item("b", 2) },
-            Item { bytes: 1, ..item("c", 3) },
-            Item { value: Some("7".into()), ..item("d", 4) },
-            item("x", 1),
-        ]);
-        let found = differences(&stored, &counted);
-        let parts = [
-            "2 rows instead of 1",
-            "digest",
-            "1 bytes of content",
-            "is 7 instead of nothing",
-            "x is not in the inventory",
-            "e is not in the data",
-        ];
-        assert_eq!(found.len(), parts.len(), "{found:?}");
-        for (text, part) in found.iter().zip(parts) {
-            assert!(text.contains(part), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_changed_definition_is_told() {
-        let definition = |text| Definition {
-            kind: "INDEX".into(),
-            schema: "public".into(),
-            name: "by_time".into(),
-            parent: "a".into(),
-            owner: String::new(),
-            text: RowDigest(text),
-        };
-        let with = |text| Inventory { definitions: vec![definition(text)], ..Inventory::default() };
-        assert!(differences(&with(1), &with(1)).is_empty());
-        assert_eq!(differences(&with(1), &with(2)).len(), 2);
-    }
-
-    #[test]
-    fn thousands_of_problems_are_counted() {
-        let stored = inventory((0..5000).map(|n| item(&format!("t{n:04}"), 1)).collect());
-        let found = differences(&stored, &inventory(vec![]));
-        assert_eq!(found.len(), NAMED + 1);
-        assert_eq!(found.last().unwrap(), "and 4980 more");
-    }
 }

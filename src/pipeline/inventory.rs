@@ -1,6 +1,6 @@
 //! What a backup holds: items with their rows, bytes and digest, and definitions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +60,10 @@ impl Item {
             let show = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
             return Some(format!("value {} in the backup, {} found", show(&self.value), show(&found.value)));
         }
-        if self.digest != found.digest || self.bytes != found.bytes {
+        if self.bytes != found.bytes {
+            return Some(format!("{} bytes of content in the backup, {} found", self.bytes, found.bytes));
+        }
+        if self.digest != found.digest {
             return Some(format!(
                 "the content of its {} rows differs (digest {} in the backup, {} found)",
                 self.rows, self.digest, found.digest
@@ -107,6 +110,30 @@ pub struct Inventory {
     pub definitions: Vec<Definition>,
 }
 
+impl Definition {
+    /// `schema.name`, or the name alone.
+    pub fn full_name(&self) -> String {
+        if self.schema.is_empty() { self.name.clone() } else { format!("{}.{}", self.schema, self.name) }
+    }
+}
+
+/// Lines that are told one by one; more are counted.
+const NAMED: usize = 20;
+
+/// The first lines, and how many more there are.
+pub fn named(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(NAMED);
+    lines.truncate(NAMED);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines
+}
+
+fn key(item: &Item) -> (&str, &str, &str) {
+    (&item.kind, &item.schema, &item.name)
+}
+
 /// Sums over an inventory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
@@ -130,9 +157,8 @@ impl Inventory {
     }
 
     /// What differs between this, which a backup says of itself, and what was counted from its bytes;
-    /// a line each. Empty when the two agree.
+    /// a line each, items before definitions. Empty when the two agree.
     pub fn differences(&self, counted: &Inventory) -> Vec<String> {
-        let key = |item: &Item| (item.kind.clone(), item.schema.clone(), item.name.clone());
         let mut found: BTreeMap<_, &Item> = counted.items.iter().map(|item| (key(item), item)).collect();
         let mut lines = Vec::new();
         for item in &self.items {
@@ -145,18 +171,14 @@ impl Inventory {
         lines.extend(
             found.values().map(|item| format!("{} {} is not in the backup", item.kind, item.full_name())),
         );
-        let defined: BTreeSet<&Definition> = self.definitions.iter().collect();
-        let counted: BTreeSet<&Definition> = counted.definitions.iter().collect();
-        lines.extend(
-            defined
-                .difference(&counted)
-                .map(|d| format!("definition {} {} is missing or differs", d.kind, d.name)),
-        );
-        lines.extend(
-            counted
-                .difference(&defined)
-                .map(|d| format!("definition {} {} is not in the backup or differs", d.kind, d.name)),
-        );
+        // As often as they are there: two definitions may be alike.
+        let mut balance: BTreeMap<&Definition, i64> = BTreeMap::new();
+        self.definitions.iter().for_each(|definition| *balance.entry(definition).or_default() += 1);
+        counted.definitions.iter().for_each(|definition| *balance.entry(definition).or_default() -= 1);
+        for (definition, count) in balance.into_iter().filter(|(_, count)| *count != 0) {
+            let how = if count > 0 { "is missing or differs" } else { "is not in the backup or differs" };
+            lines.push(format!("the definition of {} {} {how}", definition.kind, definition.full_name()));
+        }
         lines
     }
 
@@ -211,8 +233,39 @@ mod tests {
             owner: String::new(),
             text: RowDigest(text),
         };
-        let one = Inventory { definitions: vec![index(1)], ..Inventory::default() };
-        let other = Inventory { definitions: vec![index(2)], ..Inventory::default() };
-        assert_eq!(one.differences(&other).len(), 2);
+        let with = |definitions| Inventory { definitions, ..Inventory::default() };
+        let one = with(vec![index(1)]);
+        assert!(one.differences(&one).is_empty());
+        assert_eq!(
+            one.differences(&with(vec![index(2)])),
+            [
+                "the definition of INDEX public.i is missing or differs",
+                "the definition of INDEX public.i is not in the backup or differs"
+            ]
+        );
+        assert_eq!(one.differences(&with(vec![index(1), index(1)])).len(), 1);
+    }
+
+    #[test]
+    fn content_and_value_are_compared_too() {
+        let backup = with(vec![table("a", 3, 3)]);
+        let found = |change: fn(&mut Item)| {
+            let mut item = table("a", 3, 3);
+            change(&mut item);
+            backup.differences(&with(vec![item])).pop().unwrap()
+        };
+        assert_eq!(
+            found(|item| item.bytes = 1),
+            "table public.a: 10 bytes of content in the backup, 1 found"
+        );
+        let value = found(|item| item.value = Some("7".into()));
+        assert_eq!(value, "table public.a: value nothing in the backup, 7 found");
+    }
+
+    #[test]
+    fn thousands_of_differences_are_counted() {
+        let backup = with((0..5000).map(|n| table(&format!("t{n:04}"), 1, 1)).collect());
+        let lines = named(backup.differences(&with(vec![])));
+        assert_eq!((lines.len(), lines[NAMED].as_str()), (NAMED + 1, "and 4980 more"));
     }
 }

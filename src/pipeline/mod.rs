@@ -9,6 +9,8 @@ pub mod progress;
 pub mod reader;
 pub mod sink;
 mod stored;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 pub use reader::{BackupReader, ObjectStream};

@@ -2,10 +2,10 @@
 //! nothing prints.
 
 pub mod details;
+pub mod drills;
 pub mod junit;
 pub mod listing;
 pub mod messages;
 pub mod pruning;
-pub mod size;
+pub use crate::units::{size, time};
 pub mod table;
-pub mod time;

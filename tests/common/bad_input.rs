@@ -17,6 +17,8 @@ pub struct Case {
     pub world: World,
     /// Variables of every run.
     pub environment: Vec<(String, String)>,
+    /// What has to live as long as the case.
+    pub tools: Option<Tools>,
     before: BTreeMap<String, String>,
 }
 
@@ -46,7 +48,7 @@ impl Case {
 
     fn of(world: World, environment: Vec<(String, String)>) -> Case {
         world.backup("orders", 30, |_| {});
-        let mut case = Case { world, environment, before: BTreeMap::new() };
+        let mut case = Case { world, environment, tools: None, before: BTreeMap::new() };
         case.before = case.stored();
         case
     }
@@ -179,6 +181,7 @@ macro_rules! assert_told {
             (r"test-\d+", "PREFIX"),
             (r"\d+(\.\d+)? (bytes|kB|MB)\b", "N bytes"),
             (r"at byte \d+", "at byte N"),
+            (r"the server has: .*", "the server has: DATABASES"),
             (r"pid \d+", "pid N"),
             (r"process \d+", "process N"),
             (r"\bfor \d+ s\b", "for N s"),

@@ -63,6 +63,18 @@ impl Postgres {
         })
     }
 
+    /// The connection to a target's database.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::error::Kind::Config) when the endpoint does not make sense.
+    pub(super) fn target_connection(&self, target: &Target) -> Result<Connection> {
+        let connection = resolve_endpoint(&target.endpoint, &self.settings.host)?;
+        Ok(match &target.database {
+            Some(name) => connection.with_database(name),
+            None => connection,
+        })
+    }
+
     /// What is installed; looked for once.
     pub(super) async fn tools(&self) -> Result<&Tools> {
         let configured = self.settings.endpoint.tools.as_deref();
@@ -88,6 +100,16 @@ impl Postgres {
         spec.guard = Some(Box::new(environment));
         Ok(spec)
     }
+}
+
+/// The major version of the `pg_dump` that made a backup.
+pub(super) fn dump_major(origin: &Origin) -> Option<u32> {
+    origin.tools.get("pg_dump").and_then(|text| major(text))
+}
+
+/// The major version of `15.18` or `15.18 (Debian …)`.
+pub(super) fn major(version: &str) -> Option<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[async_trait]
@@ -155,28 +177,23 @@ impl Engine for Postgres {
         origin: &Origin,
         progress: &Progress,
     ) -> Result<Comparison> {
-        let _ = (target, plan, origin, progress);
-        Ok(Comparison::default())
+        self.compare_target(target, plan, origin, progress).await
     }
 
     async fn provision(&self, staging: &Staging, origin: &Origin, raw_bytes: u64) -> Result<Box<dyn Site>> {
-        let _ = (staging, origin, raw_bytes);
-        Err(crate::error::Error::new(crate::error::Kind::Failed, "x"))
+        self.provision_site(staging, origin, raw_bytes).await
     }
 
     async fn preflight_staging(&self, staging: &Staging) -> Result<Vec<Finding>> {
-        let _ = staging;
-        Ok(Vec::new())
+        self.preflight_site(staging).await
     }
 
     async fn ask(&self, target: &Target, query: &Query) -> Result<Option<String>> {
-        let _ = (target, query);
-        Ok(None)
+        self.ask_target(target, query).await
     }
 
     async fn structural_check(&self, target: &Target) -> Result<Option<String>> {
-        let _ = target;
-        Ok(None)
+        self.check_structure(target).await
     }
 
     fn by_hand(&self, print_object: &str) -> Vec<String> {
@@ -188,5 +205,17 @@ impl Engine for Postgres {
             "createdb --template=template0 NEW_DATABASE".to_owned(),
             format!("{} | zstd -dc | pg_restore --exit-on-error -d NEW_DATABASE", print(DUMP)),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_the_first_number() {
+        assert_eq!(major("15.18 (Debian 15.18-0+deb12u1)"), Some(15));
+        assert_eq!(major("18beta1"), Some(18));
+        assert_eq!(major("devel"), None);
     }
 }

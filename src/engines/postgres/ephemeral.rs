@@ -36,6 +36,7 @@ const EMPTY_CLUSTER: u64 = 256 << 20;
 /// stays as it is by default: a recovery time measured without it would be a lie.
 pub const SETTINGS: &[(&str, &str)] = &[
     ("listen_addresses", ""),
+    ("port", "5432"),
     ("shared_buffers", "256MB"),
     ("maintenance_work_mem", "256MB"),
     ("max_wal_size", "4GB"),
@@ -178,7 +179,10 @@ impl Ephemeral {
     /// A URL for the superuser, which the vendor's tools take as well. Holds no secret: the socket's
     /// directory is closed to others.
     pub fn url(&self) -> String {
-        format!("postgres://{SUPERUSER}@/postgres?host={}", percent(&self.socket.display().to_string()))
+        format!(
+            "postgres://{SUPERUSER}@/postgres?port=5432&host={}",
+            percent(&self.socket.display().to_string())
+        )
     }
 
     /// The server's version.

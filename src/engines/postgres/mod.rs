@@ -1,8 +1,10 @@
 //! PostgreSQL: connections, consistent snapshots, tools, the archive, restores and drills.
 
 pub mod archive;
+pub mod checks;
 pub mod compare;
 pub mod connect;
+mod drilling;
 pub mod dump;
 mod engine;
 pub mod ephemeral;
@@ -16,6 +18,7 @@ pub mod resolve;
 mod restore;
 pub mod service;
 pub mod settings;
+pub mod staging;
 pub mod tables;
 pub mod tls;
 pub mod tools;

@@ -56,6 +56,8 @@ pub struct Tool {
 #[derive(Debug, Clone, Default)]
 pub struct Tools {
     installations: Vec<Installation>,
+    /// The configured directory: it goes before all others that fit.
+    configured: Option<PathBuf>,
 }
 
 impl Tools {
@@ -74,6 +76,7 @@ impl Tools {
             };
             seen.insert(canonical(directory));
             tools.installations.push(found);
+            tools.configured = Some(directory.to_path_buf());
         }
         let from_path = path.unwrap_or_default().split(':').filter(|part| part.starts_with('/'));
         let candidates = from_path.map(PathBuf::from).chain(DIRECTORIES.iter().flat_map(|p| expand(p)));
@@ -96,14 +99,18 @@ impl Tools {
 
     /// The tool for a server of this major: its own major, else the next newer with a warning.
     pub fn choose(&self, name: &str, server_major: u32) -> Result<Tool> {
-        let mut fitting = self
-            .installations
-            .iter()
-            .filter(|found| found.major >= server_major && found.directory.join(name).is_file());
-        let Some(found) = fitting.next() else { return Err(self.missing(name, server_major)) };
+        let fitting = || {
+            self.installations
+                .iter()
+                .filter(|found| found.major >= server_major && found.directory.join(name).is_file())
+        };
+        let configured = fitting().find(|found| Some(&found.directory) == self.configured.as_ref());
+        let Some(found) = configured.or_else(|| fitting().next()) else {
+            return Err(self.missing(name, server_major));
+        };
         let warning = (found.major != server_major).then(|| {
             format!(
-                "{name} {} is used for a server of version {server_major}, since its own is not installed",
+                "{name} {} is used for a server of version {server_major}, since that is what there is",
                 found.version
             )
         });

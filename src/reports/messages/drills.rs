@@ -49,6 +49,28 @@ pub struct Drill {
     pub phases: Vec<Phase>,
     /// The checks.
     pub checks: Vec<Check>,
+    /// From the start until the data was restored, nothing checked yet; `null` when it was not.
+    pub restored_seconds: Option<f64>,
+    /// The worst gap between recovery points in 30 days; `null` with fewer than two.
+    pub worst_gap_seconds: Option<f64>,
+    /// `rto` and `rpo`, those that were missed.
+    pub objectives_missed: Vec<String>,
+    /// Items compared.
+    pub items: u64,
+    /// Rows of these items.
+    pub rows: u64,
+    /// Definitions compared.
+    pub definitions: u64,
+    /// What is not as in the backup, the first 1000.
+    pub differences: Vec<String>,
+    /// Why the backup could not be restored; `null` when it could.
+    pub failure: Option<String>,
+    /// Where it was restored to.
+    pub staging: String,
+    /// The key of the record in the store.
+    pub record: String,
+    /// What somebody should know.
+    pub warnings: Vec<String>,
 }
 
 impl Message for Drill {

@@ -262,13 +262,24 @@ fn failed(tool: &Tool, code: Option<i32>, signal: Option<i32>, messages: &[Strin
     error.hint("the messages of pg_dump say what it did not like; run `lifeboat doctor`")
 }
 
-/// The size of all tables on disk as the server last noted it, without indexes: about what the dump will
-/// have, 0 when nobody has analyzed them yet. `pg_table_size` would wait for every lock on them.
+/// The size of all tables on disk, without indexes: about what the dump will have.
+///
+/// `pg_table_size` locks each table, and would wait for whoever has one locked: then the pages of the last
+/// vacuum have to do.
 async fn expected_bytes(session: &Session) -> Result<u64> {
-    let sql = "SELECT coalesce(sum(greatest(c.relpages, 0)::int8), 0)::int8 \
-               * pg_catalog.current_setting('block_size')::int8 FROM pg_catalog.pg_class c \
-               WHERE c.relkind IN ('r', 'm', 't') AND c.oid >= 16384";
-    let row = session.one(sql, &[]).await?;
+    let sum = |size: &str| {
+        format!(
+            "SELECT coalesce(sum({size}), 0)::int8 FROM pg_catalog.pg_class c \
+             WHERE c.relkind IN ('r', 'm') AND (c.relnamespace >= 16384 OR c.relnamespace = 2200)"
+        )
+    };
+    session.batch("SET lock_timeout = '100ms'").await?;
+    let row = session.one(&sum("pg_catalog.pg_table_size(c.oid)"), &[]).await;
+    session.batch("RESET lock_timeout").await?;
+    let row = match row {
+        Ok(row) => row,
+        Err(_) => session.one(&sum("greatest(c.relpages, 0)::int8 * 8192"), &[]).await?,
+    };
     Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or_default())
 }
 

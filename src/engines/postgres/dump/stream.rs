@@ -1,5 +1,7 @@
 //! From `pg_dump`'s standard output into an object: every byte passes the archive reader first.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::engines::postgres::archive::{ArchiveReader, Event};
@@ -8,6 +10,11 @@ use crate::pipeline::ObjectWriter;
 
 /// Bytes that are read at once. `pg_dump`'s pipe holds up to 1 MiB.
 const CHUNK: usize = 256 * 1024;
+
+/// The pause after a short read. `pg_dump` writes a few kilobytes at a time; reading each of them as
+/// it comes would cost more in switches between processes than in work. Its pipe does not fill in
+/// this time.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads the archive to its end, counts it, and writes it, cut into frames where tables begin.
 ///
@@ -30,6 +37,7 @@ pub(super) async fn pass_through(
         if read == 0 {
             return Ok(());
         }
+        let short = read < CHUNK / 2;
         let bytes = &buffer[..read];
         let start = reader.offset();
         boundaries.clear();
@@ -50,5 +58,8 @@ pub(super) async fn pass_through(
             }
         }
         writer.write(&bytes[done..]).await?;
+        if short {
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }

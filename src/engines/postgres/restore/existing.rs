@@ -89,6 +89,16 @@ pub(super) async fn check_empty(connection: &Connection, tables: &[TableRef]) ->
     session.close().await
 }
 
+/// True when sessions of this role may let triggers and foreign keys rest.
+pub(super) async fn may_rest_triggers(admin: &Session) -> Result<bool> {
+    let sql = if admin.version() >= 150_000 {
+        "SELECT pg_catalog.has_parameter_privilege('session_replication_role', 'SET')"
+    } else {
+        "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+    };
+    Ok(admin.one(sql, &[]).await?.get(0))
+}
+
 /// The name to work under. A drill's database has a name of its own already.
 pub(super) fn work_name(name: &str, staging: bool) -> String {
     if staging {
@@ -117,12 +127,21 @@ pub(super) async fn remove(admin: &Session, work: &str) -> Result<()> {
 }
 
 /// Gives the finished database its name. What had the name before is renamed first and dropped last,
-/// so that at every moment one of the two is whole.
-pub(super) async fn take_place(admin: &Session, work: &str, name: &str, exists: bool) -> Result<()> {
+/// so that at every moment one of the two is whole. `comment` is the database's own, which takes the
+/// place of the mark. Returns what somebody should know.
+pub(super) async fn take_place(
+    admin: &Session,
+    work: &str,
+    name: &str,
+    comment: Option<&str>,
+    exists: bool,
+) -> Result<Vec<String>> {
     let (new, real) = (quote_identifier(work), quote_identifier(name));
+    let comment = comment.map_or_else(|| "NULL".to_owned(), quote_literal);
+    admin.batch(&format!("COMMENT ON DATABASE {new} IS {comment}")).await?;
     if !exists {
-        admin.batch(&format!("COMMENT ON DATABASE {new} IS NULL")).await?;
-        return admin.batch(&format!("ALTER DATABASE {new} RENAME TO {real}")).await;
+        admin.batch(&format!("ALTER DATABASE {new} RENAME TO {real}")).await?;
+        return Ok(Vec::new());
     }
     let old = work_name(name, false).replace(WORK, "lifeboat_replaced_");
     let aside = quote_identifier(&old);
@@ -133,7 +152,18 @@ pub(super) async fn take_place(admin: &Session, work: &str, name: &str, exists: 
         let _ = admin.batch(&format!("ALTER DATABASE {real} WITH ALLOW_CONNECTIONS true")).await;
         return Err(error.while_doing(format!("the restored database could not take the place of {name}")));
     }
-    admin.batch(&format!("DROP DATABASE {aside} WITH (FORCE)")).await
+    let drop = async {
+        // A template cannot be dropped.
+        admin.batch(&format!("ALTER DATABASE {aside} WITH IS_TEMPLATE false")).await?;
+        admin.batch(&format!("DROP DATABASE {aside} WITH (FORCE)")).await
+    };
+    Ok(match drop.await {
+        Ok(()) => Vec::new(),
+        // The restore is whole and in its place; the old database is in nobody's way.
+        Err(error) => {
+            vec![format!("the database that was replaced is still there as {old}, drop it by hand: {error}")]
+        }
+    })
 }
 
 async fn swap(admin: &Session, new: &str, real: &str, aside: &str, name: &str) -> Result<()> {
@@ -147,7 +177,6 @@ async fn swap(admin: &Session, new: &str, real: &str, aside: &str, name: &str) -
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
         }
     }
-    admin.batch(&format!("COMMENT ON DATABASE {new} IS NULL")).await?;
     if let Err(error) = admin.batch(&format!("ALTER DATABASE {new} RENAME TO {real}")).await {
         admin.batch(&format!("ALTER DATABASE {aside} RENAME TO {real}")).await?;
         return Err(error);

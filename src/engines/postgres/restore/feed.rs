@@ -1,5 +1,6 @@
 //! From the store into `pg_restore`'s standard input: every byte passes the archive reader again.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use tokio::io::AsyncWriteExt as _;
@@ -11,7 +12,7 @@ use crate::engines::postgres::dump::DUMP;
 use crate::error::{Error, Explain as _, Kind, Result};
 use crate::pipeline::BackupReader;
 use crate::pipeline::child::Input;
-use crate::pipeline::inventory::Inventory;
+use crate::pipeline::inventory::{Inventory, Item, Place};
 
 /// Header and table of contents of an archive: the bytes and what they say.
 pub(super) struct Head {
@@ -121,20 +122,26 @@ struct Block {
     offset: u64,
 }
 
+/// The tables whose rows are one block of their own, by schema and name, with the block's place.
+/// Not those that are loaded through a partition root: several blocks share such an item.
+pub(super) fn alone(inventory: &Inventory) -> HashMap<(&str, &str), (&Item, Place)> {
+    let tables = inventory.items.iter().filter(|item| item.kind == TABLE);
+    tables
+        .filter_map(|item| {
+            let plan: TablePlan = serde_json::from_value(item.plan.clone()).ok()?;
+            let place = item.place.filter(|_| !plan.via_root)?;
+            Some(((item.schema.as_str(), item.name.as_str()), (item, place)))
+        })
+        .collect()
+}
+
 /// The places of all wanted blocks in stream order, if every one is known by itself.
 fn blocks(head: &Head, wanted: &[i32], inventory: &Inventory) -> Option<Vec<Block>> {
+    let tables = alone(inventory);
     let mut blocks = Vec::new();
     for entry in wanted.iter().filter_map(|id| head.toc.get(*id)).filter(|entry| entry.has_data()) {
         let target = &entry.copy.as_ref()?.table;
-        let item = inventory
-            .items
-            .iter()
-            .find(|item| item.kind == TABLE && item.schema == target.schema && item.name == target.name)?;
-        let plan: TablePlan = serde_json::from_value(item.plan.clone()).ok()?;
-        if plan.via_root {
-            return None; // several blocks share the item
-        }
-        let place = item.place?;
+        let (_, place) = tables.get(&(target.schema.as_str(), target.name.as_str()))?;
         blocks.push(Block { dump_id: entry.dump_id, frame: place.frame as usize, offset: place.offset });
     }
     blocks.sort_by_key(|block| (block.frame, block.offset));
@@ -173,13 +180,17 @@ async fn by_ranges(
             out.clear();
             selector.feed(bytes, &mut |bytes| out.extend_from_slice(bytes))?;
             mouth.write(&out).await?;
-            from.progress().add_raw(bytes.len() as u64);
+            from.progress().add_raw(out.len() as u64);
             if mouth.closed {
                 return Ok(None);
             }
         }
     }
-    Ok(Some(selector.finish_selected()?))
+    let mut archive = selector.finish_selected()?;
+    // Others that share a frame were read too, but not loaded.
+    let ids: HashSet<i32> = blocks.iter().map(|block| block.dump_id).collect();
+    archive.tables.retain(|table| ids.contains(&table.dump_id));
+    Ok(Some(archive))
 }
 
 async fn by_reading_all(
@@ -194,7 +205,9 @@ async fn by_reading_all(
         out.clear();
         selector.feed(&chunk, &mut |bytes| out.extend_from_slice(bytes))?;
         mouth.write(&out).await?;
-        from.progress().add_raw(chunk.len() as u64);
+        from.progress().add_raw(out.len() as u64);
     }
-    Ok(Some(selector.finish()?))
+    let mut archive = selector.finish()?;
+    archive.tables.retain(|table| wanted.contains(&table.dump_id));
+    Ok(Some(archive))
 }

@@ -7,10 +7,12 @@
 mod existing;
 mod feed;
 mod globals;
+mod load;
 mod messages;
 mod passes;
 mod statements;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -18,8 +20,7 @@ use crate::engines::postgres::archive::inventory as counted;
 use crate::engines::postgres::archive::rewrite::list_file;
 use crate::engines::postgres::archive::{Archive, TableRef};
 use crate::engines::postgres::connect::Session;
-use crate::engines::postgres::dump::DUMP;
-use crate::engines::postgres::engine::resolve_endpoint;
+use crate::engines::postgres::engine::{dump_major, resolve_endpoint};
 use crate::engines::postgres::identity::Identity;
 use crate::engines::postgres::properties::{self, CreateOptions, Properties};
 use crate::engines::postgres::tools::Tool;
@@ -27,7 +28,7 @@ use crate::engines::postgres::{Postgres, settings};
 use crate::engines::{Origin, Phase, RestoreOptions, Restored, Target};
 use crate::error::{Error, Explain as _, Kind, Result};
 use crate::pipeline::BackupReader;
-use crate::pipeline::child;
+use crate::pipeline::child::{self, Outcome};
 use crate::pipeline::inventory::Inventory;
 use crate::pipeline::object::CleanEnd;
 
@@ -38,6 +39,11 @@ use passes::{Files, Pass};
 /// What `pg_restore`'s sessions get besides the pinned settings: memory to sort indexes, and no wait
 /// for each table's commit to reach the disk; the commit that ends the restore waits for all of them.
 const LOADING: &str = "-c maintenance_work_mem=256MB -c synchronous_commit=off";
+
+/// The same for rows that go into tables with triggers and foreign keys: those rest meanwhile, as the rows
+/// have been through them already. For superusers, and whom the setting was granted to.
+const LOADING_DATA_ONLY: &str =
+    "-c maintenance_work_mem=256MB -c synchronous_commit=off -c session_replication_role=replica";
 
 /// Connections of the last pass, at most: each may use `maintenance_work_mem`.
 const MAX_JOBS: usize = 8;
@@ -52,6 +58,8 @@ struct Plan<'a> {
     /// The entries to restore, if not all.
     wanted: Option<Vec<i32>>,
     tool: Tool,
+    /// Options of the sessions of `pg_restore`.
+    loading: &'static str,
     /// The database as it shall be called.
     name: String,
 }
@@ -84,6 +92,7 @@ impl Postgres {
             return Ok(nothing_done(shown, &plan));
         }
 
+        let before = from.progress().raw();
         let mut warnings: Vec<String> = plan.tool.warning.iter().cloned().collect();
         let mut phases = Vec::new();
         if options.globals {
@@ -104,7 +113,7 @@ impl Postgres {
         Ok(Restored {
             target: shown,
             rows: totals.rows,
-            raw_bytes: from.progress().raw(),
+            raw_bytes: from.progress().raw() - before,
             inventory,
             phases,
             warnings,
@@ -122,7 +131,7 @@ impl Postgres {
     ) -> Result<Plan<'a>> {
         let properties: Properties = serde_json::from_value(origin.properties.clone())
             .explain(Kind::Damaged, || "the manifest does not tell the database's properties".to_owned())?;
-        let dump_major = origin.tools.get("pg_dump").and_then(|text| major(text)).unwrap_or(admin.major());
+        let dump_major = dump_major(origin).unwrap_or(admin.major());
         let tool = self.tools().await?.choose_restore(dump_major, admin.major())?;
         let head = feed::head(from).await?;
         let wanted = match options.only.as_slice() {
@@ -136,7 +145,11 @@ impl Postgres {
             }
         };
         let inventory = from.inventory().await?;
-        Ok(Plan { from, options, properties, inventory, head, wanted, tool, name })
+        let loading = match options.data_only && existing::may_rest_triggers(admin).await? {
+            true => LOADING_DATA_ONLY,
+            false => LOADING,
+        };
+        Ok(Plan { from, options, properties, inventory, head, wanted, tool, loading, name })
     }
 
     /// Restores under a temporary name, then takes the place of what shall be replaced.
@@ -187,7 +200,8 @@ impl Postgres {
         admin.batch("SET synchronous_commit = on").await?;
         done.warnings.extend(properties::finish_database(admin, work, &plan.properties, create).await?);
         if work != plan.name {
-            existing::take_place(admin, work, &plan.name, exists).await?;
+            let comment = plan.properties.comment.as_deref();
+            done.warnings.extend(existing::take_place(admin, work, &plan.name, comment, exists).await?);
         }
         done.phases.push(phase("name", began));
         Ok(done)
@@ -230,47 +244,21 @@ impl Postgres {
         files: Files<'_>,
         done: &mut Done,
     ) -> Result<()> {
-        // A newer tool says something that an older server does not know: it must go on after that.
-        let stop = plan.tool.major <= admin.major();
-        let jobs = self.settings.host.threads.clamp(1, MAX_JOBS);
-        let arguments = passes::arguments(pass, plan.options, files, stop, jobs);
+        if pass == Pass::Data {
+            let scratch = files.toc.parent().unwrap_or(files.toc);
+            let (archive, warnings) = self.load(plan, admin, database, scratch).await?;
+            done.archive = Some(archive);
+            done.warnings.extend(warnings);
+            return Ok(());
+        }
+        // Where errors are tolerated they are counted, and pg_restore does not count those of its jobs.
+        let stops = plan.stops(admin);
+        let jobs = if stops { self.settings.host.threads.clamp(1, MAX_JOBS) } else { 1 };
+        let arguments = passes::arguments(pass, plan.options, files, stops, jobs);
         let connection = admin.connection().with_database(database);
-        let mut spec = self.child(&connection, &plan.tool, admin.version(), LOADING, arguments)?;
-        spec.feed = pass == Pass::Data;
-        let mut child = child::spawn(spec)?;
-        if let Some(mut input) = child.take_input() {
-            plan.from.progress().expect_raw(plan.from.object(DUMP)?.raw_bytes);
-            let fed = match &plan.wanted {
-                None => feed::whole(plan.from, &mut input).await,
-                Some(ids) => feed::selected(plan.from, &mut input, &plan.head, ids, &plan.inventory).await,
-            };
-            match fed {
-                Ok(archive) => done.archive = archive,
-                Err(error) => {
-                    child.stop().await;
-                    return Err(error);
-                }
-            }
-        }
-        let outcome = child.outcome().await?;
-        let said = Said::read(&outcome.facts.messages.join("\n"));
-        match (outcome.code, outcome.signal) {
-            (Some(0), _) if said.errors.is_empty() => {}
-            (Some(1), _) if said.only_tolerated() => {
-                done.warnings.push(format!(
-                    "{} {} said to the older server what it does not know, which is harmless: {}",
-                    plan.tool.name,
-                    plan.tool.version,
-                    said.tolerated.join("; ")
-                ));
-            }
-            (code, signal) => return Err(failed(&plan.tool, pass, code, signal, &said)),
-        }
-        if pass == Pass::Data && done.archive.is_none() {
-            return Err(Error::new(Kind::Failed, "pg_restore ended well before it had read the archive")
-                .hint("run it again with the pg_restore of the server's own version"));
-        }
-        done.warnings.extend(said.warnings.iter().map(|line| format!("pg_restore: {line}")));
+        let spec = self.child(&connection, &plan.tool, admin.version(), plan.loading, arguments)?;
+        let outcome = child::spawn(spec)?.outcome().await?;
+        done.warnings.extend(plan.conclude(pass, outcome)?);
         Ok(())
     }
 
@@ -280,6 +268,30 @@ impl Postgres {
 }
 
 impl Plan<'_> {
+    /// Whether a run ends at its first error. A newer tool says something that an older server does
+    /// not know: it must go on after that.
+    fn stops(&self, admin: &Session) -> bool {
+        self.tool.major <= admin.major()
+    }
+
+    /// Judges how a run ended; returns what somebody should know.
+    fn conclude(&self, pass: Pass, outcome: Outcome) -> Result<Vec<String>> {
+        let said = Said::read(&outcome.facts.messages.join("\n"));
+        let mut warnings: Vec<String> =
+            said.warnings.iter().map(|line| format!("pg_restore: {line}")).collect();
+        match (outcome.code, outcome.signal) {
+            (Some(0), _) if said.errors.is_empty() => {}
+            (Some(1), _) if said.only_tolerated() => warnings.push(format!(
+                "{} {} said to the older server what it does not know, which is harmless: {}",
+                self.tool.name,
+                self.tool.version,
+                said.tolerated.join("; ")
+            )),
+            (code, signal) => return Err(failed(&self.tool, pass, code, signal, &said)),
+        }
+        Ok(warnings)
+    }
+
     /// The tables whose rows are wanted.
     fn targets(&self) -> Vec<TableRef> {
         let wanted = |id: i32| self.wanted.as_ref().is_none_or(|ids| ids.contains(&id));
@@ -290,41 +302,48 @@ impl Plan<'_> {
     /// Fails unless what was read is what the backup says of itself.
     fn check(&self, archive: Option<&Archive>) -> Result<()> {
         let Some(archive) = archive else { return Ok(()) };
-        let found = count(archive);
-        let mut differences = self.inventory.differences(&found);
-        if self.wanted.is_some() {
-            // Only some tables were read: those must be right, the others are not there.
-            let items: Vec<_> =
-                archive.tables.iter().filter_map(|data| self.head.toc.get(data.dump_id)).collect();
-            differences.retain(|line| {
-                items.iter().filter_map(|entry| entry.copy.as_ref()).any(|copy| {
-                    line.starts_with(&format!("table {}.{}:", copy.table.schema, copy.table.name))
-                })
-            });
+        let mut differences = self.expected().differences(&self.count(archive));
+        if differences.is_empty() {
+            return Ok(());
         }
-        match differences.first() {
-            None => Ok(()),
-            Some(first) => Err(Error::new(
-                Kind::Damaged,
-                format!(
-                    "what was restored is not what was backed up: {first} ({} differences)",
-                    differences.len()
-                ),
-            )
-            .hint("restore another backup (`lifeboat list`), and run `lifeboat verify` on this one")),
-        }
+        let more = match differences.len() {
+            1 => String::new(),
+            count => format!(" ({count} differences)"),
+        };
+        let first = differences.swap_remove(0);
+        Err(Error::new(Kind::Damaged, format!("what was restored is not what was backed up: {first}{more}"))
+            .hint("restore another backup (`lifeboat list`), and run `lifeboat verify` on this one"))
     }
 
     fn counted(&self, archive: Option<Archive>) -> Result<Inventory> {
         self.check(archive.as_ref())?;
-        Ok(archive.map_or_else(Inventory::default, |archive| count(&archive)))
+        Ok(archive.map_or_else(Inventory::default, |archive| self.count(&archive)))
     }
-}
 
-fn count(archive: &Archive) -> Inventory {
-    let mut inventory = counted::inventory(archive, &|_| None);
-    inventory.settings = settings::recorded();
-    inventory
+    /// What is to be read: the backup's own inventory, or its part for the tables that are wanted.
+    fn expected(&self) -> Inventory {
+        self.part(self.inventory.clone())
+    }
+
+    /// What was read.
+    fn count(&self, archive: &Archive) -> Inventory {
+        let mut inventory = counted::inventory(archive, &|_| None);
+        inventory.settings = settings::recorded();
+        self.part(inventory)
+    }
+
+    /// Of some tables only the tables themselves are counted: what else the archive has was not read.
+    fn part(&self, mut inventory: Inventory) -> Inventory {
+        if self.wanted.is_some() {
+            let targets: HashSet<TableRef> = self.targets().into_iter().collect();
+            inventory.definitions.clear();
+            inventory.items.retain(|item| {
+                let table = TableRef { schema: item.schema.clone(), name: item.name.clone() };
+                item.kind == counted::TABLE && targets.contains(&table)
+            });
+        }
+        inventory
+    }
 }
 
 fn phase(name: &str, began: Instant) -> Phase {
@@ -332,12 +351,12 @@ fn phase(name: &str, began: Instant) -> Phase {
 }
 
 fn nothing_done(target: String, plan: &Plan<'_>) -> Restored {
-    let totals = plan.inventory.totals();
+    let inventory = if plan.options.schema_only { Inventory::default() } else { plan.expected() };
     Restored {
         target,
-        rows: totals.rows,
+        rows: inventory.totals().rows,
         raw_bytes: 0,
-        inventory: plan.inventory.clone(),
+        inventory,
         phases: Vec::new(),
         warnings: plan.tool.warning.iter().cloned().collect(),
         end: CleanEnd::of("a plan"),
@@ -360,6 +379,10 @@ fn failed(tool: &Tool, pass: Pass, code: Option<i32>, signal: Option<i32>, said:
             "restore the roles first (--globals), or leave owners and privileges out (--no-owner --no-acl)",
         );
     }
+    if first.contains("violates foreign key constraint") {
+        return error
+            .hint("restore as a superuser: then foreign keys and triggers rest while rows are loaded");
+    }
     if first.contains("extension") {
         return error.hint("install the extension's package on the target server");
     }
@@ -368,9 +391,4 @@ fn failed(tool: &Tool, pass: Pass, code: Option<i32>, signal: Option<i32>, said:
             .hint("restore as a superuser, or leave owners and privileges out (--no-owner --no-acl)");
     }
     error.hint("the message is the server's own; nothing of the unfinished database was kept")
-}
-
-/// The major version of `15.18`.
-fn major(version: &str) -> Option<u32> {
-    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

@@ -70,8 +70,15 @@ pub fn arguments(
     stop: bool,
     jobs: usize,
 ) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> =
-        vec!["--no-password".into(), pass.section().into(), "--format=custom".into()];
+    // Large objects and values of sequences count as data, though large objects are made before it.
+    let section = if options.data_only { "--data-only" } else { pass.section() };
+    let mut arguments: Vec<OsString> = vec!["--no-password".into(), section.into(), "--format=custom".into()];
+    if options.schema_only {
+        arguments.push("--schema-only".into());
+    }
+    if options.data_only && stop {
+        arguments.push("--single-transaction".into());
+    }
     // Without a name pg_restore would print SQL; this one is a reference to the environment's own.
     arguments.push("--dbname=service=lifeboat".into());
     if stop {
