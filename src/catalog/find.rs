@@ -20,7 +20,7 @@ impl Catalog {
         self.load(id).await.map_err(|error| {
             if newest && error.kind() == Kind::Damaged {
                 return error
-                    .while_doing(format!("the newest backup of {}, {id}, is damaged", self.source()))
+                    .while_doing(format!("the newest backup of {}, {id}, cannot be read", self.source()))
                     .hint("choose an older one by its id; `lifeboat list` shows them");
             }
             error

@@ -1,6 +1,8 @@
 //! One backup of one source: the lease, the engine, the commit; and undoing all of it on failure.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -16,6 +18,13 @@ use crate::pipeline::object::Role;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::sink::INVENTORY;
 use crate::pipeline::{Sink, Tuning};
+
+/// How long to try to remove what a failed backup has stored. Both together end before a cluster, which
+/// grants 30 seconds, kills a run that was told to stop; prune removes what is left.
+const UNDO_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long to try to give the lease back. It runs out by itself.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What happens when the source has shrunk by more than the policy's share.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,12 +81,10 @@ pub async fn backup(request: &Request<'_>) -> Result<Committed> {
         progress.note(warning.clone());
     }
     let outcome = under_lease(request, &lease).await;
-    let released = lease.release().await;
-    let committed = outcome?;
-    if let Err(error) = released {
+    if let Err(error) = in_time(RELEASE_PATIENCE, lease.release()).await {
         progress.note(format!("the lease was not given back and has to run out: {error}"));
     }
-    Ok(committed)
+    outcome
 }
 
 async fn under_lease(request: &Request<'_>, lease: &Lease) -> Result<Committed> {
@@ -111,10 +118,20 @@ async fn under_lease(request: &Request<'_>, lease: &Lease) -> Result<Committed> 
 /// Removes what was stored. A failure of that is said, and does not hide why the backup failed.
 async fn undo(request: &Request<'_>, sink: &Sink, pending: Pending) {
     let id = pending.id().to_string();
-    let aborted = sink.abandon().await;
-    if let Err(error) = aborted.and(pending.abandon().await) {
+    let undone = in_time(UNDO_PATIENCE, async {
+        let aborted = sink.abandon().await;
+        aborted.and(pending.abandon().await)
+    });
+    if let Err(error) = undone.await {
         request.progress.note(format!("leftovers of {id} stay until the next prune: {error}"));
     }
+}
+
+/// Ends an attempt to clean up that the store does not answer.
+async fn in_time(patience: Duration, work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+        Err(Error::new(Kind::Store, format!("the store did not answer within {} s", patience.as_secs())))
+    })
 }
 
 /// Runs the engine, and stores what belongs beside its objects.

@@ -4,7 +4,8 @@ use crate::catalog::uses::{Use, UseOptions};
 use crate::catalog::{BackupId, Catalog, Manifest, Run};
 use crate::clock::Clock;
 use crate::engines::{Engine, Origin, RestoreOptions, Restored, Target};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::operations::verify::sizes;
 use crate::pipeline::BackupReader;
 use crate::pipeline::progress::Progress;
 
@@ -54,6 +55,11 @@ pub async fn restore(request: &Request<'_>) -> Result<(Manifest, Restored)> {
     let (mark, manifest) = Use::begin(catalog, id, run, UseOptions::default(), request.clock).await?;
     let mut loss = mark.loss();
     let work = async {
+        // Before anything is made at the target: what is cut or gone need not be read to be known.
+        let problems = sizes(catalog, &manifest).await?;
+        if !problems.is_empty() {
+            return Err(Error::new(Kind::Damaged, problems.join("; ")));
+        }
         let reader = BackupReader::open(
             catalog.store().clone(),
             catalog.keys().data(id),
@@ -69,7 +75,12 @@ pub async fn restore(request: &Request<'_>) -> Result<(Manifest, Restored)> {
         lost = loss.wait() => Err(lost),
     };
     let released = mark.release().await;
-    let restored = outcome?;
+    let restored = outcome.map_err(|error| match error.kind() {
+        Kind::Damaged => error
+            .hint("restore another backup (`lifeboat list`); `lifeboat verify` reads this one to its end")
+            .while_doing(format!("backup {id} cannot be restored")),
+        _ => error,
+    })?;
     released?;
     Ok((manifest, restored))
 }

@@ -86,7 +86,7 @@ async fn read(
 }
 
 /// Compares the sizes of all volumes with a listing.
-async fn sizes(catalog: &Catalog, manifest: &Manifest) -> Result<Vec<String>> {
+pub(super) async fn sizes(catalog: &Catalog, manifest: &Manifest) -> Result<Vec<String>> {
     let prefix = catalog.keys().data(&manifest.id);
     let entries = catalog.store().list(&prefix).await?;
     let found: HashMap<&str, u64> = entries.iter().map(|entry| (entry.key.as_str(), entry.size)).collect();

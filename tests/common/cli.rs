@@ -18,6 +18,7 @@ use tempfile::TempDir;
 /// A directory with a configuration and a store.
 pub struct World {
     dir: TempDir,
+    spec: StoreSpec,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -59,9 +60,17 @@ impl World {
     /// A world whose configuration is `[store]` and then this text.
     pub fn new(config: &str) -> World {
         let dir = TempDir::new().unwrap();
-        let world = World { dir, runtime: tokio::runtime::Runtime::new().unwrap() };
-        std::fs::create_dir(world.path().join("store")).unwrap();
-        world.write("lifeboat.toml", &format!("[store]\nurl = \"{}\"\n{config}", world.store_url()));
+        std::fs::create_dir(dir.path().join("store")).unwrap();
+        let spec = StoreSpec::new(format!("file://{}", dir.path().join("store").display()));
+        World::on(dir, spec, config)
+    }
+
+    /// The same with another store. The binary gets no keys from `spec`: the environment has to have them.
+    pub fn on(dir: TempDir, spec: StoreSpec, config: &str) -> World {
+        let world = World { dir, spec, runtime: tokio::runtime::Runtime::new().unwrap() };
+        let endpoint = world.spec.endpoint.as_ref().map(|endpoint| format!("endpoint = \"{endpoint}\"\n"));
+        let endpoint = endpoint.unwrap_or_default();
+        world.write("lifeboat.toml", &format!("[store]\nurl = \"{}\"\n{endpoint}{config}", world.spec.url));
         world
     }
 
@@ -72,7 +81,7 @@ impl World {
 
     /// The store's URL.
     pub fn store_url(&self) -> String {
-        format!("file://{}", self.path().join("store").display())
+        self.spec.url.clone()
     }
 
     /// Writes a file in the directory.
@@ -103,9 +112,7 @@ impl World {
 
     /// The catalog of a source.
     pub fn catalog(&self, source: &str) -> Catalog {
-        self.runtime.block_on(async {
-            Catalog::new(open(&StoreSpec::new(self.store_url())).await.unwrap(), source).unwrap()
-        })
+        self.runtime.block_on(async { Catalog::new(open(&self.spec).await.unwrap(), source).unwrap() })
     }
 
     /// Waits for the library.

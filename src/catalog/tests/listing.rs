@@ -146,7 +146,7 @@ async fn latest_never_means_an_older_backup_silently() {
     store.plant(&format!("orders/manifests/{newest}.json"), "{");
     let error = orders(&store.view()).find("latest").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Damaged);
-    assert_eq!(error.message(), format!("the newest backup of orders, {newest}, is damaged"));
+    assert_eq!(error.message(), format!("the newest backup of orders, {newest}, cannot be read"));
 }
 
 #[tokio::test(start_paused = true)]

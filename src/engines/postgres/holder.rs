@@ -142,9 +142,10 @@ pub async fn hold(connection: &Connection, options: &HoldOptions) -> Result<Hold
 /// The error after the last attempt.
 pub fn not_to_be_had(connection: &Connection, attempts: u32, blockers: &[Blocker]) -> Error {
     let who = if blockers.is_empty() { "whoever blocked them is gone".to_string() } else { tell(blockers) };
+    let plural = if attempts == 1 { "" } else { "s" };
     let error = Error::new(
         Kind::Failed,
-        format!("the tables of {connection} could not be locked in {attempts} attempts: {who}"),
+        format!("the tables of {connection} could not be locked in {attempts} attempt{plural}: {who}"),
     );
     match blockers.iter().find_map(|blocker| blocker.pid) {
         Some(pid) => error.hint(format!(

@@ -194,6 +194,15 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+/// The names in a certificate, which rustls gives as `DnsName("db.internal")`, `IpAddress(10.0.0.1)`.
+fn names(presented: &[String]) -> String {
+    let bare = |name: &String| match name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')) {
+        Some(inner) => inner.trim_matches('"').to_owned(),
+        None => name.clone(),
+    };
+    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
+}
+
 /// Describes a TLS failure with its next step: what is wrong, and the hint.
 pub fn describe(error: &rustls::Error) -> (String, &'static str) {
     use CertificateError as Certificate;
@@ -217,7 +226,7 @@ pub fn describe(error: &rustls::Error) -> (String, &'static str) {
             Certificate::NotValidForNameContext { expected, presented } => (
                 format!(
                     "the server's certificate is for {}, not for {}",
-                    if presented.is_empty() { "no name".into() } else { presented.join(", ") },
+                    if presented.is_empty() { "no name".into() } else { names(presented) },
                     expected.to_str()
                 ),
                 "use a host name that the certificate lists as subject alternative name, or sslmode=verify-ca",

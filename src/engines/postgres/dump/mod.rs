@@ -177,7 +177,14 @@ impl Postgres {
             let _ = holder.release().await;
             return Ok(Attempt::Locked(blockers));
         }
-        Err(failed(tool, code, signal, &facts.messages, facts.bytes_out))
+        let error = failed(tool, code, signal, &facts.messages, facts.bytes_out);
+        match holder.release().await {
+            Ok(_) => Err(error),
+            // Both sessions are gone: it is the server, whatever pg_dump made of it.
+            Err(lost) => Err(Error::new(lost.kind(), error.chain())
+                .hint(lost.hint_text().unwrap_or("look into the server's log"))
+                .because(lost)),
+        }
     }
 
     /// Roles and tablespaces beside the archive.
@@ -242,12 +249,17 @@ fn failed(tool: &Tool, code: Option<i32>, signal: Option<i32>, messages: &[Strin
         (None, signal) => format!("was killed by signal {}", signal.unwrap_or_default()),
     };
     let said = messages.iter().find(|line| line.contains("error:")).or(messages.last());
-    let said = said.map_or_else(String::new, |line| format!(": {}", line.trim()));
+    let said = said.map_or_else(String::new, |line| format!(": {}", line.trim().trim_end_matches('.')));
     let error =
         Error::new(Kind::Failed, format!("{} {status} after {}{said}", tool.name, child::human_bytes(bytes)));
     if messages.iter().any(|line| line.contains("permission denied")) {
         return error.hint(
             "GRANT pg_read_all_data TO the role of the source; `lifeboat doctor` names what is missing",
+        );
+    }
+    if signal == Some(9) {
+        return error.hint(
+            "the kernel or the cluster may have run out of memory; look at the memory limit and its log",
         );
     }
     error.hint("the messages of pg_dump say what it did not like; run `lifeboat doctor`")
