@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::bad_input::{Case, Running, Tools, orders, told, wait_until};
 use common::postgres::{Extra, Server, shared, unique};
+use common::proxy::{Mode, Proxy};
 use common::s3;
 use nix::sys::signal::Signal;
 
@@ -215,6 +216,35 @@ fn a_killed_run_leaves_a_lease_that_runs_out_and_garbage_that_prune_removes() {
         assert_eq!(pruned.code, 0, "{pruned:?}");
         case.open_uploads() == 0
     });
+    case.assert_untouched();
+}
+
+#[test]
+fn a_store_that_dies_in_the_middle_of_an_upload() {
+    let mut spec = s3::fresh_spec();
+    let proxy = Proxy::start(spec.endpoint.as_ref().unwrap());
+    spec.endpoint = Some(proxy.endpoint());
+    let tools = pausing();
+    let mut case = Case::on(spec, &orders(filled(), &tools.config()));
+    case.environment.push(("LIFEBOAT_TEST_LEASE_TTL".into(), "120s".into()));
+    let running = in_the_middle(&case, &tools);
+    proxy.set(Mode::Dead);
+    tools.go_on();
+    let ran = running.end();
+    assert_eq!(ran.code, 5, "{ran:?}");
+    let told = told(&ran);
+    assert!(told.starts_with("error: cannot ") && told.contains("/postgres.dump.zst: "), "{told}");
+    assert!(told.contains("\nhint: check the network between here and the store"), "{told}");
+    assert!(ran.stderr.contains("stay until the next prune"), "{}", ran.stderr);
+    proxy.set(Mode::Pass);
+    // Nobody could abort the upload; once the lease has run out, prune does.
+    assert_eq!(case.open_uploads(), 1);
+    case.environment.clear();
+    let keys = [("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY)];
+    let short = [("LIFEBOAT_TEST_LEASE_TTL", "2s"), ("LIFEBOAT_TEST_GARBAGE_GRACE", "0s")];
+    case.environment
+        .extend(keys.iter().chain(&short).map(|(name, value)| (name.to_string(), value.to_string())));
+    assert_eq!(case.run(&["prune", "orders"]).code, 0);
     case.assert_untouched();
 }
 

@@ -342,23 +342,6 @@ fn behind_proxy() -> (Proxy, Tools, Case, StoreSpec) {
 }
 
 #[test]
-fn a_store_that_dies_in_the_middle() {
-    let (proxy, tools, case, _) = behind_proxy();
-    let mut running = case.start(&["backup", "orders", "--no-progress"]);
-    tools.wait_for_pause(&mut running);
-    proxy.set(Mode::Dead);
-    tools.go_on();
-    let ran = running.end();
-    assert_eq!(ran.code, 5, "{ran:?}");
-    assert_told!(told(&ran), @r"
-    error: cannot begin the upload of s3://backups/PREFIX/orders/data/ID/postgres.dump.zst: the connection to http://HOST failed: CAUSE
-    hint: check the network between here and the store; it was tried several times
-    ");
-    proxy.set(Mode::Pass);
-    assert!(!case.stored().keys().any(|key| key.contains("manifests") && !key.contains("-000030")));
-}
-
-#[test]
 fn a_store_that_is_busy_for_a_while() {
     let (proxy, tools, case, _) = behind_proxy();
     let mut running = case.start(&["backup", "orders", "--no-progress", "--json"]);
