@@ -49,7 +49,9 @@ impl World {
     async fn new(major: u32, staging: &str, more: &str) -> World {
         let server = shared(major);
         let source = server.database().await;
-        server.sql(&source, SOURCE).await;
+        // A role of its own that staging has not got, and that a policy names.
+        let role = server.role("").await;
+        server.sql(&source, &format!("{SOURCE} CREATE POLICY mine ON orders TO {role} USING (id > 0)")).await;
         let dir = tempfile::tempdir().unwrap();
         let world = World { dir, server, source };
         // The throwaway server's account must be able to pass through.
@@ -193,6 +195,9 @@ async fn a_backup_is_proven_on_a_staging_server() {
         assert!(!String::from_utf8_lossy(text).contains(password));
     }
     assert_eq!(drill_databases(&server).await, Vec::<String>::new());
+    let session = server.session("postgres").await;
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'role_%'";
+    assert_eq!(session.query_one(roles, &[]).await.unwrap().get::<_, i64>(0), 0, "a drill's role is left");
     world.assert_clean(&server).await;
     let listed = world.run(&["list", "orders", "--json"]);
     assert!(String::from_utf8_lossy(&listed.stdout).contains("\"proven\":true"), "{listed:?}");

@@ -334,6 +334,23 @@ async fn partitions_on_an_enum_are_compared_at_their_root() {
 }
 
 #[tokio::test]
+async fn partitions_with_other_orders_of_columns_are_compared_by_rows_and_bytes() {
+    let sql = "CREATE TABLE p (a int, b text) PARTITION BY LIST (a);
+        CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+        CREATE TABLE p2 (b text, a int);
+        ALTER TABLE p ATTACH PARTITION p2 FOR VALUES IN (2);
+        INSERT INTO p SELECT 1 + i % 2, 'row ' || i FROM generate_series(1, 50) i";
+    let pair = pair(15, sql, &["--load-via-partition-root"]).await;
+    let comparison = pair.compare(&pair.restored).await;
+    assert_eq!(comparison.differences, Vec::<String>::new());
+    assert!(comparison.notes.iter().any(|note| note.starts_with("public.p is loaded through its root")));
+    let copy = pair.changed(&["UPDATE p SET b = b || '!' WHERE b = 'row 7'"]).await;
+    assert_eq!(pair.compare(&copy).await.differences.len(), 1);
+    let copy = pair.changed(&["DELETE FROM p WHERE b = 'row 7'"]).await;
+    assert_eq!(pair.compare(&copy).await.differences.len(), 1);
+}
+
+#[tokio::test]
 async fn an_encoding_of_its_own_is_kept() {
     let server = shared(15);
     let (source, restored) = (unique("latin"), unique("latin"));

@@ -170,14 +170,14 @@ fn failed(source: &Source, engine: &dyn Engine, seconds: f64) -> Backup {
 
 fn sentence(backup: &Backup) -> String {
     let mut text = format!(
-        "{} {}: committed, {} rows in {}, {} stored as {}, {}\n",
+        "{} {}: committed, {}\n  {} rows in {}, {} stored as {}\n",
         backup.source,
         backup.id.as_deref().unwrap_or_default(),
+        time::seconds(backup.seconds),
         size::count(backup.rows),
         size::plural(backup.items, "item"),
         size::bytes(backup.raw_bytes),
         size::bytes(backup.stored_bytes),
-        time::seconds(backup.seconds),
     );
     if let Some(point) = &backup.recovery_point {
         text.push_str(&format!("  brings back {}", time::instant(point.time)));

@@ -347,8 +347,9 @@ pub trait Engine: Send + Sync {
     async fn structural_check(&self, target: &Target) -> Result<Option<String>>;
 
     /// The shell commands that restore a backup without lifeboat, given the command that prints
-    /// the stored bytes of an object.
-    fn by_hand(&self, print_object: &str) -> Vec<String>;
+    /// the stored bytes of an object (`OBJECT` in it stands for the name) and what
+    /// [`Captured::properties`] said of the source.
+    fn by_hand(&self, print_object: &str, properties: &serde_json::Value) -> Vec<String>;
 }
 
 /// Makes an engine for a source.

@@ -154,6 +154,7 @@ async fn capture(request: &Request<'_>, sink: &Sink) -> Result<(Draft, Proofs)> 
     let suspicious = suspicious(request, &Totals::of(totals, &[])).await?;
     warnings.extend(suspicious.iter().map(|why| format!("suspicious: {why}")));
     let Captured { recovery_point, server, tools, properties, phases, ends, consistency, .. } = captured;
+    let by_hand = engine.by_hand(print_object(&request.catalog.store().url()), &properties);
     let draft = Draft {
         engine: engine.name().to_owned(),
         method: engine.method().to_owned(),
@@ -176,7 +177,7 @@ async fn capture(request: &Request<'_>, sink: &Sink) -> Result<(Draft, Proofs)> 
         warnings,
         suspicious,
         properties,
-        restore_by_hand: engine.by_hand(print_object(&request.catalog.store().url())),
+        restore_by_hand: by_hand,
     };
     Ok((draft, Proofs { objects, ends }))
 }

@@ -4,6 +4,7 @@
 //! output is only good with the [`Finished`] that [`Child::finish`] gives: the end of the stream
 //! proves nothing. A child that is dropped gets SIGTERM, later SIGKILL, and is reaped.
 
+mod chunks;
 mod lines;
 mod pipes;
 
@@ -19,6 +20,7 @@ use nix::unistd::Pid;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
+pub use chunks::Chunks;
 pub use lines::OnLine;
 pub use pipes::{Input, Output, human_bytes};
 

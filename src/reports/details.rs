@@ -104,7 +104,7 @@ fn objects(manifest: &Manifest) -> Table {
             size::bytes(object.raw_bytes),
             size::bytes(object.stored_bytes),
             object.volumes.len().to_string(),
-            format!("{}…", object.sha256.get(..12).unwrap_or(&object.sha256)),
+            format!("{}…", object.sha256.get(..8).unwrap_or(&object.sha256)),
         ]);
     }
     table

@@ -67,6 +67,13 @@ pub async fn compare(
     compare_values(&session, backup, &relations, differences).await?;
     without_items(&session, backup, &relations, &tables, differences).await?;
 
+    comparison.notes.extend(tables.iter().filter(|table| table.plan.mixed_columns).map(|table| {
+        format!(
+            "{} is loaded through its root from partitions with other orders of columns: rows and bytes are compared, \
+             not their digest",
+            table.item.full_name()
+        )
+    }));
     let queue = Queue::new(tables);
     let readers = means.readers.max(1).min(queue.len().max(1));
     let reading =

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use crate::engines::postgres::dump::DUMP;
+use crate::engines::postgres::properties::Properties;
 use crate::engines::postgres::resolve::{self, Connection, Inputs};
 use crate::engines::postgres::tools::{Tool, Tools};
 use crate::engines::postgres::{archive, connect, privileges, settings};
@@ -100,6 +101,22 @@ impl Postgres {
         spec.guard = Some(Box::new(environment));
         Ok(spec)
     }
+}
+
+/// The command that makes a database with the encoding and locale of the source.
+fn create_by_hand(properties: &serde_json::Value) -> String {
+    let mut command = "createdb --template=template0".to_owned();
+    if let Ok(source) = serde_json::from_value::<Properties>(properties.clone()) {
+        for (flag, value) in
+            [("encoding", &source.encoding), ("lc-collate", &source.collate), ("lc-ctype", &source.ctype)]
+        {
+            // They are names of encodings and locales; anything else would need quoting in a shell.
+            if !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "._-@".contains(c)) {
+                command.push_str(&format!(" --{flag}={value}"));
+            }
+        }
+    }
+    command + " NEW_DATABASE"
 }
 
 /// The major version of the `pg_dump` that made a backup.
@@ -196,13 +213,13 @@ impl Engine for Postgres {
         self.check_structure(target).await
     }
 
-    fn by_hand(&self, print_object: &str) -> Vec<String> {
+    fn by_hand(&self, print_object: &str, properties: &serde_json::Value) -> Vec<String> {
         let print = |object: &str| print_object.replace("OBJECT", object);
         vec![
             "set -euo pipefail".to_owned(),
             format!("{} | sha256sum   # must be the sha256 of {DUMP}", print(DUMP)),
             format!("{} | zstd -dc | psql -d postgres", print(super::dump::GLOBALS)),
-            "createdb --template=template0 NEW_DATABASE".to_owned(),
+            create_by_hand(properties),
             format!("{} | zstd -dc | pg_restore --exit-on-error -d NEW_DATABASE", print(DUMP)),
         ]
     }

@@ -10,16 +10,18 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStdin, ChildStdout};
 
+use super::chunks::Chunks;
+
 /// Wanted size of a pipe; the kernel's limit for users is 1 MiB by default (`pipe-max-size`).
 const PIPE_BYTES: i32 = 1 << 20;
 
 /// What went through the pipes.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    out: AtomicU64,
+    pub(super) out: AtomicU64,
     taken: AtomicU64,
     /// The end of the output was read.
-    output_ended: AtomicBool,
+    pub(super) output_ended: AtomicBool,
     /// The input was begun and not ended by `shutdown`.
     input_open: AtomicBool,
 }
@@ -52,6 +54,14 @@ impl Output {
     pub(super) fn new(pipe: ChildStdout, traffic: Arc<Traffic>) -> Output {
         enlarge(&pipe);
         Output { pipe, traffic }
+    }
+
+    /// Reads it in large pieces of at most `size` bytes, by a thread of its own.
+    ///
+    /// # Errors
+    /// Those of taking the pipe out of the event loop.
+    pub fn into_chunks(self, size: usize) -> io::Result<Chunks> {
+        Ok(Chunks::start(self.pipe.into_owned_fd()?.into(), self.traffic, size))
     }
 }
 

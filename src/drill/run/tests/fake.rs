@@ -185,7 +185,7 @@ impl Engine for Fake {
         }
     }
 
-    fn by_hand(&self, _: &str) -> Vec<String> {
+    fn by_hand(&self, _: &str, _: &serde_json::Value) -> Vec<String> {
         Vec::new()
     }
 }

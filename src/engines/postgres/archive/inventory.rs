@@ -31,6 +31,10 @@ pub struct TablePlan {
     /// Rows were loaded through this partition root: compare the root, with all its partitions together.
     #[serde(default)]
     pub via_root: bool,
+    /// Its rows come from partitions whose columns are in different orders, so that no query of the
+    /// root gives their text: rows and bytes can be compared, the digest cannot.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mixed_columns: bool,
     /// The table was made by an extension, which may have put rows there itself.
     #[serde(default)]
     pub extension: bool,
@@ -128,6 +132,7 @@ fn tables(archive: &Archive, place: &dyn Fn(u64) -> Option<Place>) -> Vec<Item> 
         sum.rows += data.rows;
         sum.bytes += data.bytes;
         sum.digest.add_hash(data.digest.0);
+        plan.mixed_columns |= plan.columns != copy.columns;
         plan.via_root |= copy.table != entry.table_ref();
         plan.extension |= archive.toc.is_extension_data(entry);
     }

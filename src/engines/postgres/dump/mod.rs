@@ -68,6 +68,9 @@ impl Postgres {
             warnings.push("the source is a standby: rows of unlogged tables are not in the backup".into());
         }
         warnings.extend(unlogged_on_primary(&dumped.holder));
+        if dumped.holder.tables.is_empty() {
+            warnings.push("the database has no tables: is it the right one?".into());
+        }
 
         progress.phase("globals");
         let globals_began = Instant::now();
@@ -229,7 +232,7 @@ impl Postgres {
 
 async fn stream_out(child: &mut Child, reader: &mut ArchiveReader, writer: &mut ObjectWriter) -> Result<()> {
     match child.take_output() {
-        Some(mut output) => stream::pass_through(&mut output, reader, writer).await,
+        Some(output) => stream::pass_through(output, reader, writer).await,
         None => Err(Error::new(Kind::Failed, "pg_dump has no output")),
     }
 }

@@ -1,20 +1,12 @@
 //! From `pg_dump`'s standard output into an object: every byte passes the archive reader first.
 
-use std::time::Duration;
-
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-
 use crate::engines::postgres::archive::{ArchiveReader, Event};
 use crate::error::{Explain as _, Kind, Result};
 use crate::pipeline::ObjectWriter;
+use crate::pipeline::child::Output;
 
-/// Bytes that are read at once. `pg_dump`'s pipe holds up to 1 MiB.
-const CHUNK: usize = 256 * 1024;
-
-/// The pause after a short read. `pg_dump` writes a few kilobytes at a time; reading each of them as
-/// it comes would cost more in switches between processes than in work. Its pipe does not fill in
-/// this time.
-const PAUSE: Duration = Duration::from_millis(1);
+/// Bytes that are read at once, at most. `pg_dump`'s pipe holds up to 1 MiB.
+const CHUNK: usize = 512 * 1024;
 
 /// Reads the archive to its end, counts it, and writes it, cut into frames where tables begin.
 ///
@@ -23,22 +15,15 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// # Errors
 /// [`Kind::Damaged`] when the bytes are no archive; those of the store.
 pub(super) async fn pass_through(
-    from: &mut (impl AsyncRead + Unpin),
+    from: Output,
     reader: &mut ArchiveReader,
     writer: &mut ObjectWriter,
 ) -> Result<()> {
-    let mut buffer = vec![0u8; CHUNK];
+    let unreadable = || "the output of pg_dump cannot be read".to_owned();
+    let mut chunks = from.into_chunks(CHUNK).explain(Kind::Failed, unreadable)?;
     let mut boundaries: Vec<(u64, bool)> = Vec::new();
-    loop {
-        let read = from
-            .read(&mut buffer)
-            .await
-            .explain(Kind::Failed, || "the output of pg_dump cannot be read".to_owned())?;
-        if read == 0 {
-            return Ok(());
-        }
-        let short = read < CHUNK / 2;
-        let bytes = &buffer[..read];
+    while let Some(chunk) = chunks.next().await.explain(Kind::Failed, unreadable)? {
+        let bytes = chunk.as_slice();
         let start = reader.offset();
         boundaries.clear();
         reader.feed(bytes, &mut |event| match event {
@@ -58,8 +43,7 @@ pub(super) async fn pass_through(
             }
         }
         writer.write(&bytes[done..]).await?;
-        if short {
-            tokio::time::sleep(PAUSE).await;
-        }
+        chunks.recycle(chunk);
     }
+    Ok(())
 }

@@ -58,10 +58,7 @@ async fn foreign_servers(session: &Session) -> Result<Option<Finding>> {
         hint: Some("make sure that a restored copy cannot reach production through them".into()),
         ..Finding::warning(
             "foreign servers",
-            format!(
-                "rows behind foreign tables are not in a backup; there is {}",
-                counted("foreign server", &found)
-            ),
+            format!("rows behind foreign tables are not in a backup: {}", counted("foreign server", &found)),
         )
     }))
 }

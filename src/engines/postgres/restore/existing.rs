@@ -20,6 +20,8 @@ pub(super) async fn administrate(connection: &Connection, name: &str) -> Result<
     for database in MAINTENANCE.iter().filter(|database| **database != name) {
         match connect::connect(&connection.with_database(database)).await {
             Ok(session) => return Ok(session),
+            // Only where that database is missing another one helps.
+            Err(error) if !error.message().contains("does not exist") => return Err(error),
             Err(error) => last = last.or(Some(error)),
         }
     }

@@ -23,6 +23,7 @@ use crate::engines::postgres::connect::Session;
 use crate::engines::postgres::engine::{dump_major, resolve_endpoint};
 use crate::engines::postgres::identity::Identity;
 use crate::engines::postgres::properties::{self, CreateOptions, Properties};
+use crate::engines::postgres::staging::roles;
 use crate::engines::postgres::tools::Tool;
 use crate::engines::postgres::{Postgres, settings};
 use crate::engines::{Origin, Phase, RestoreOptions, Restored, Target};
@@ -163,6 +164,10 @@ impl Postgres {
             access: !options.staging,
         };
         let work = existing::work_name(&plan.name, options.staging);
+        if options.staging {
+            // Owners and privileges are left out, and policies name roles all the same.
+            roles::make(admin, &roles::needed(&plan.head.toc), &plan.name).await?;
+        }
         let began = Instant::now();
         let mut warnings = properties::create_database(admin, &work, &plan.properties, create).await?;
         existing::mark(admin, &work, &plan.name).await?;
