@@ -3,10 +3,11 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 
 use common::cli::World;
 use common::fingerprint::{contents, databases, properties, schema};
-use common::lifeboat::{fail, kitchen_roles, kitchen_sink, psql, run, run_with, source, succeed};
+use common::lifeboat::{fail, kitchen_roles, kitchen_sink, path, psql, run, run_with, source, succeed};
 use common::postgres::{PASSWORD, SUPERUSER, Server, bin, shared, unique};
 use common::s3;
 
@@ -284,6 +285,41 @@ fn what_exists_is_replaced_only_when_it_is_named() {
     assert!(runtime.block_on(session.query("SELECT 1", &[])).is_err());
     same(&runtime.block_on(contents(server, &database)), &runtime.block_on(contents(server, &name)));
     assert_eq!(runtime.block_on(databases(server, "lifeboat_")), Vec::<String>::new());
+}
+
+#[test]
+fn a_signal_does_not_cut_off_the_change_of_names() {
+    let (server, _, world) = small("CREATE TABLE t AS SELECT 1 AS id");
+    let runtime = runtime();
+    let (url, name) = restored(server);
+    runtime.block_on(server.sql("postgres", &format!("CREATE DATABASE {name}")));
+    // Whoever alters the old database has to wait from now on.
+    let other = runtime.block_on(server.session("postgres"));
+    runtime
+        .block_on(other.batch_execute(&format!("BEGIN; ALTER DATABASE {name} CONNECTION LIMIT 7")))
+        .unwrap();
+    let mut command = world.command(&["restore", "sink", "--to", &url, "--replace", &name]);
+    let child = command.env("PATH", path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let watcher = runtime.block_on(server.session("postgres"));
+    let waits = "SELECT count(*) FROM pg_stat_activity \
+                 WHERE strpos(query, $1) > 0 AND query LIKE '%ALLOW_CONNECTIONS false' AND wait_event_type = 'Lock'";
+    until(|| runtime.block_on(watcher.query_one(waits, &[&name])).unwrap().get::<_, i64>(0) == 1);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGTERM).unwrap();
+    let pending = |status: String| !status.contains("ShdPnd:\t0000000000000000");
+    until(|| !pending(std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap()));
+    runtime.block_on(other.batch_execute("ROLLBACK")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(psql(server, &name, &["-c", "SELECT id FROM t"]), "1\n");
+}
+
+/// Waits for what must come true.
+fn until(mut holds: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "it never came true");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 #[test]

@@ -175,13 +175,19 @@ async fn with_backup(
             .hint("this is a defect of lifeboat; report it with the lines above")),
     };
     if request.keep {
-        return outcome.map(|outcome| Outcome { kept: Some(site.target()), ..outcome });
+        return match outcome {
+            Ok(outcome) => Ok(Outcome { kept: Some(site.target()), ..outcome }),
+            Err(error) => Err(Error::new(error.kind(), error.chain())
+                .hint(format!("what the drill made was kept: {}", site.describe()))),
+        };
     }
     let left = remove(site.as_ref()).await.err();
     match (outcome, left) {
         (Ok(outcome), left) => Ok(Outcome { left, ..outcome }),
         (Err(error), None) => Err(error),
-        (Err(error), Some(left)) => Err(error.hint(format!("what the drill made is still there: {left}"))),
+        // A new error, since the first hint given stays.
+        (Err(error), Some(left)) => Err(Error::new(error.kind(), error.chain())
+            .hint(format!("what the drill made is still there: {}", left.chain()))),
     }
 }
 

@@ -317,6 +317,11 @@ async fn what_cannot_be_removed_is_told_after_the_verdict() {
         let error = world.drill().await.unwrap_err();
         assert_eq!(error.message(), "it broke");
         assert!(error.hint_text().unwrap().starts_with("what the drill made is still there: "), "{error:?}");
+        // An interruption has a hint of its own, which would be wrong here.
+        world.engine.restore = Does::Hangs;
+        let error = world.drill().await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Interrupted(15));
+        assert!(error.hint_text().unwrap().starts_with("what the drill made is still there: "), "{error:?}");
     }
 }
 

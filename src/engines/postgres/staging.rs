@@ -100,6 +100,8 @@ impl Site for ServerSite {
                 .hint(format!("drop it by hand: DROP DATABASE {} WITH (FORCE)", self.database))
         };
         let session = connect(&self.connection).await.map_err(left)?;
+        // A time-out of the role must not cut off the removal of a large database.
+        session.pin_settings(None).await.map_err(left)?;
         remove(&session, &self.database).await.map_err(left)?;
         roles::drop_unneeded(&session, &self.database).await?;
         session.close().await

@@ -55,6 +55,8 @@ impl Postgres {
         let began = Instant::now();
         progress.phase("connect");
         let session = connect::connect(&self.connection).await?;
+        // It is idle while the dump runs, and asked again afterwards: no time-out may end it meanwhile.
+        session.pin_settings(None).await?;
         let identity = Identity::of(&session).await?;
         let tool = self.tools().await?.choose("pg_dump", session.major())?;
         let mut warnings: Vec<String> = tool.warning.iter().cloned().collect();

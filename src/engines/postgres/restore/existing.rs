@@ -19,7 +19,11 @@ pub(super) async fn administrate(connection: &Connection, name: &str) -> Result<
     let mut last = None;
     for database in MAINTENANCE.iter().filter(|database| **database != name) {
         match connect::connect(&connection.with_database(database)).await {
-            Ok(session) => return Ok(session),
+            Ok(session) => {
+                // It waits for hours while rows are loaded, and what it does then may take long.
+                session.pin_settings(None).await?;
+                return Ok(session);
+            }
             // Only where that database is missing another one helps.
             Err(error) if !error.message().contains("does not exist") => return Err(error),
             Err(error) => last = last.or(Some(error)),
@@ -124,6 +128,7 @@ pub(super) async fn mark(admin: &Session, work: &str, name: &str) -> Result<()> 
 /// Removes an unfinished database, with whoever is still connected to it.
 pub(super) async fn remove(admin: &Session, work: &str) -> Result<()> {
     let session = connect::connect(admin.connection()).await?;
+    session.pin_settings(None).await?;
     session.batch(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_identifier(work))).await?;
     session.close().await
 }
@@ -148,11 +153,26 @@ pub(super) async fn take_place(
     let old = work_name(name, false).replace(WORK, "lifeboat_replaced_");
     let aside = quote_identifier(&old);
     admin.batch(&format!("ALTER DATABASE {real} WITH ALLOW_CONNECTIONS false")).await?;
-    let swapped = swap(admin, &new, &real, &aside, name).await;
-    if let Err(error) = swapped {
-        // Whichever of the two has the name now is whole; let sessions in again.
-        let _ = admin.batch(&format!("ALTER DATABASE {real} WITH ALLOW_CONNECTIONS true")).await;
-        return Err(error.while_doing(format!("the restored database could not take the place of {name}")));
+    if let Err(error) = swap(admin, &new, &real, &aside, name).await {
+        // Whichever of the two has the name now is whole; let sessions in again. The session that was
+        // used so far may be what failed.
+        let opened = match connect::connect(admin.connection()).await {
+            Ok(session) => session.batch(&format!("ALTER DATABASE {real} WITH ALLOW_CONNECTIONS true")).await,
+            Err(error) => Err(error),
+        };
+        let what = format!("the restored database could not take the place of {name}");
+        // A new error, since the first hint given stays.
+        let with = |hint: String| Error::new(error.kind(), format!("{what}: {}", error.chain())).hint(hint);
+        return Err(match opened {
+            Err(closed) => with(format!(
+                "run ALTER DATABASE {real} WITH ALLOW_CONNECTIONS true, it may let nobody in now: {closed}"
+            )),
+            // Whether it did is not known.
+            Ok(()) if admin.is_closed() => {
+                with(format!("look at {name}; if it is the restored one, the one before it is {old} now"))
+            }
+            Ok(()) => error.while_doing(what),
+        });
     }
     let drop = async {
         // A template cannot be dropped.
@@ -168,20 +188,18 @@ pub(super) async fn take_place(
     })
 }
 
+/// Both names change at once, in one transaction: several statements of one message are one.
 async fn swap(admin: &Session, new: &str, real: &str, aside: &str, name: &str) -> Result<()> {
     let end = "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity WHERE datname = $1";
+    let rename = format!("ALTER DATABASE {real} RENAME TO {aside}; ALTER DATABASE {new} RENAME TO {real}");
     for attempt in 0.. {
         admin.query(end, &[&name]).await?;
-        match admin.batch(&format!("ALTER DATABASE {real} RENAME TO {aside}")).await {
+        match admin.batch(&rename).await {
             Ok(()) => break,
             // Sessions take a moment to end.
-            Err(error) if attempt >= 50 => return Err(error),
+            Err(error) if attempt >= 50 || admin.is_closed() => return Err(error),
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
         }
-    }
-    if let Err(error) = admin.batch(&format!("ALTER DATABASE {new} RENAME TO {real}")).await {
-        admin.batch(&format!("ALTER DATABASE {aside} RENAME TO {real}")).await?;
-        return Err(error);
     }
     Ok(())
 }

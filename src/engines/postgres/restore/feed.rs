@@ -109,7 +109,7 @@ pub(super) async fn selected(
     let mut mouth = Mouth { input, closed: false };
     let archive = match blocks(head, wanted, inventory) {
         Some(blocks) => by_ranges(from, &mut mouth, head, &blocks).await?,
-        None => by_reading_all(from, &mut mouth, wanted).await?,
+        None => by_reading_all(from, &mut mouth, head, wanted).await?,
     };
     mouth.end().await;
     Ok(archive)
@@ -196,16 +196,23 @@ async fn by_ranges(
 async fn by_reading_all(
     from: &BackupReader,
     mouth: &mut Mouth<'_>,
+    head: &Head,
     wanted: &[i32],
 ) -> Result<Option<Archive>> {
     let mut stream = from.stream(DUMP)?;
     let mut selector = BlockSelector::new(wanted.iter().copied());
+    let filled = |id: &i32| head.toc.get(*id).is_some_and(|entry| entry.has_data());
+    let wanted: HashSet<i32> = wanted.iter().copied().filter(filled).collect();
     let mut out = Vec::new();
     while let Some(chunk) = stream.next().await? {
         out.clear();
         selector.feed(&chunk, &mut |bytes| out.extend_from_slice(bytes))?;
         mouth.write(&out).await?;
         from.progress().add_raw(out.len() as u64);
+        // It may close its input once it has all that it needs; before that, it has failed.
+        if mouth.closed && !wanted.iter().all(|id| selector.has_passed(*id)) {
+            return Ok(None);
+        }
     }
     let mut archive = selector.finish()?;
     archive.tables.retain(|table| wanted.contains(&table.dump_id));

@@ -84,10 +84,14 @@ impl Postgres {
     ) -> Result<Restored> {
         let connection = resolve_endpoint(&target.endpoint, &self.settings.host)?;
         let name = target.database.clone().unwrap_or_else(|| connection.database.clone());
-        let admin = existing::administrate(&connection, &name).await?;
-        let identity = Identity::of(&admin).await?;
-        let exists = existing::check(&admin, &identity, origin, &name, options).await?;
-        let plan = self.plan(from, origin, options, &admin, name.clone()).await?;
+        let looking = async {
+            let admin = existing::administrate(&connection, &name).await?;
+            let identity = Identity::of(&admin).await?;
+            let exists = existing::check(&admin, &identity, origin, &name, options).await?;
+            let plan = self.plan(from, origin, options, &admin, name.clone()).await?;
+            Ok((admin, exists, plan))
+        };
+        let (admin, exists, plan) = options.cancel.guard(looking).await?;
         let shown = admin.connection().with_database(&name).to_string();
         if options.dry_run {
             return Ok(nothing_done(shown, &plan));
@@ -102,8 +106,11 @@ impl Postgres {
             phases.push(phase("globals", began));
         }
         let done = if options.data_only {
-            existing::check_empty(&admin.connection().with_database(&name), &plan.targets()).await?;
-            self.run_passes(&plan, &admin, &name).await?
+            let filling = async {
+                existing::check_empty(&admin.connection().with_database(&name), &plan.targets()).await?;
+                self.run_passes(&plan, &admin, &name).await
+            };
+            options.cancel.guard(filling).await?
         } else {
             self.fill_new_database(&plan, &admin, exists).await?
         };
@@ -168,29 +175,21 @@ impl Postgres {
             // Owners and privileges are left out, and policies name roles all the same.
             roles::make(admin, &roles::needed(&plan.head.toc), &plan.name).await?;
         }
-        let began = Instant::now();
-        let mut warnings = properties::create_database(admin, &work, &plan.properties, create).await?;
-        existing::mark(admin, &work, &plan.name).await?;
-        let created = phase("create database", began);
-        let outcome = options.cancel.guard(self.finish(plan, admin, &work, create, exists)).await;
-        match outcome {
-            Ok(mut done) => {
-                warnings.append(&mut done.warnings);
-                done.phases.insert(0, created);
-                Ok(Done { warnings, ..done })
-            }
-            Err(error) => {
-                // A drill's staging place removes its own database.
-                let removed = if options.staging { Ok(()) } else { existing::remove(admin, &work).await };
-                Err(match removed {
-                    Ok(()) => error,
-                    Err(left) => error.hint(format!("drop the unfinished database {work} by hand: {left}")),
-                })
-            }
-        }
+        let error = match self.fill(plan, admin, &work, create, exists).await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        // A drill's staging place removes its own database.
+        let removed = if options.staging { Ok(()) } else { existing::remove(admin, &work).await };
+        Err(match removed {
+            Ok(()) => error,
+            // A new error, since the first hint given stays, and says that nothing was left.
+            Err(left) => Error::new(error.kind(), error.chain())
+                .hint(format!("drop the unfinished database {work} by hand: {left}")),
+        })
     }
 
-    async fn finish(
+    async fn fill(
         &self,
         plan: &Plan<'_>,
         admin: &Session,
@@ -198,18 +197,30 @@ impl Postgres {
         create: CreateOptions,
         exists: bool,
     ) -> Result<Done> {
-        let mut done = self.run_passes(plan, admin, work).await?;
-        // Before the database is given its name: what was read must be what was backed up.
-        plan.check(done.archive.as_ref())?;
+        let began = Instant::now();
+        let mut warnings = properties::create_database(admin, work, &plan.properties, create).await?;
+        existing::mark(admin, work, &plan.name).await?;
+        let created = phase("create database", began);
+        let loading = async {
+            let done = self.run_passes(plan, admin, work).await?;
+            // Before the database is given its name: what was read must be what was backed up.
+            plan.check(done.archive.as_ref())?;
+            Ok(done)
+        };
+        let mut done = plan.options.cancel.guard(loading).await?;
+        done.phases.insert(0, created);
+
+        // Not to be cut off any more: halfway, the name would be nobody's, or closed to everybody.
         let began = Instant::now();
         admin.batch("SET synchronous_commit = on").await?;
-        done.warnings.extend(properties::finish_database(admin, work, &plan.properties, create).await?);
+        warnings.append(&mut done.warnings);
+        warnings.extend(properties::finish_database(admin, work, &plan.properties, create).await?);
         if work != plan.name {
             let comment = plan.properties.comment.as_deref();
-            done.warnings.extend(existing::take_place(admin, work, &plan.name, comment, exists).await?);
+            warnings.extend(existing::take_place(admin, work, &plan.name, comment, exists).await?);
         }
         done.phases.push(phase("name", began));
-        Ok(done)
+        Ok(Done { warnings, ..done })
     }
 
     async fn run_passes(&self, plan: &Plan<'_>, admin: &Session, database: &str) -> Result<Done> {
@@ -299,7 +310,8 @@ impl Plan<'_> {
 
     /// The tables whose rows are wanted.
     fn targets(&self) -> Vec<TableRef> {
-        let wanted = |id: i32| self.wanted.as_ref().is_none_or(|ids| ids.contains(&id));
+        let ids: Option<HashSet<i32>> = self.wanted.as_ref().map(|ids| ids.iter().copied().collect());
+        let wanted = |id: i32| ids.as_ref().is_none_or(|ids| ids.contains(&id));
         let entries = self.head.toc.entries().iter().filter(|entry| wanted(entry.dump_id));
         entries.filter_map(|entry| entry.copy.as_ref().map(|copy| copy.table.clone())).collect()
     }
