@@ -152,7 +152,6 @@ pub(super) async fn take_place(
     }
     let old = work_name(name, false).replace(WORK, "lifeboat_replaced_");
     let aside = quote_identifier(&old);
-    admin.batch(&format!("ALTER DATABASE {real} WITH ALLOW_CONNECTIONS false")).await?;
     if let Err(error) = swap(admin, &new, &real, &aside, name).await {
         // Whichever of the two has the name now is whole; let sessions in again. The session that was
         // used so far may be what failed.
@@ -190,6 +189,7 @@ pub(super) async fn take_place(
 
 /// Both names change at once, in one transaction: several statements of one message are one.
 async fn swap(admin: &Session, new: &str, real: &str, aside: &str, name: &str) -> Result<()> {
+    admin.batch(&format!("ALTER DATABASE {real} WITH ALLOW_CONNECTIONS false")).await?;
     let end = "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity WHERE datname = $1";
     let rename = format!("ALTER DATABASE {real} RENAME TO {aside}; ALTER DATABASE {new} RENAME TO {real}");
     for attempt in 0.. {
