@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 
 use common::cli::World;
-use common::fingerprint::{contents, databases, properties, schema};
+use common::fingerprint::{contents, databases, properties, schema, unfinished};
 use common::lifeboat::{fail, kitchen_roles, kitchen_sink, path, psql, run, run_with, source, succeed};
 use common::postgres::{PASSWORD, SUPERUSER, Server, bin, shared, unique};
 use common::s3;
@@ -83,8 +83,8 @@ fn everything_comes_back_on_the_same_and_on_a_newer_version() {
             pretty_assertions(&schema(old, &database), &schema(server, &name));
         }
         assert!(!message["target"].as_str().unwrap().contains("quoted"), "a secret: {message}");
+        assert_eq!(runtime.block_on(unfinished(server, &name)), Vec::<String>::new());
     }
-    assert_eq!(runtime.block_on(databases(old, "lifeboat_")), Vec::<String>::new());
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn owners_privileges_and_roles() {
         fail(&world, &["restore", "sink", "--to", &url], 1, &["does not exist", "--globals", "--no-owner"]);
     assert!(said.contains(&owner), "{said}");
     assert_eq!(runtime.block_on(databases(target, &name)), Vec::<String>::new());
-    assert_eq!(runtime.block_on(databases(target, "lifeboat_")), Vec::<String>::new());
+    assert_eq!(runtime.block_on(unfinished(target, &name)), Vec::<String>::new());
 
     let about = |name: &str| {
         psql(
@@ -284,7 +284,7 @@ fn what_exists_is_replaced_only_when_it_is_named() {
     succeed(&world, &["restore", "sink", "--to", &url, "--replace", &name]);
     assert!(runtime.block_on(session.query("SELECT 1", &[])).is_err());
     same(&runtime.block_on(contents(server, &database)), &runtime.block_on(contents(server, &name)));
-    assert_eq!(runtime.block_on(databases(server, "lifeboat_")), Vec::<String>::new());
+    assert_eq!(runtime.block_on(unfinished(server, &name)), Vec::<String>::new());
 }
 
 #[test]
@@ -339,8 +339,8 @@ fn a_replacement_that_fails_leaves_the_old_one() {
     fail(&world, &["restore", "sink", "--to", &url, "--replace", &name], 1, &["does not exist"]);
     let row = runtime.block_on(session.query_one("SELECT id FROM mine", &[])).unwrap();
     assert_eq!(row.get::<_, i32>(0), 7);
-    assert_eq!(runtime.block_on(databases(target, &name)), [name]);
-    assert_eq!(runtime.block_on(databases(target, "lifeboat_")), Vec::<String>::new());
+    assert_eq!(runtime.block_on(databases(target, &name)), std::slice::from_ref(&name));
+    assert_eq!(runtime.block_on(unfinished(target, &name)), Vec::<String>::new());
 }
 
 #[test]

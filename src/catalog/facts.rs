@@ -51,7 +51,7 @@ impl Catalog {
         let backups = backups.into_iter().map(|backup| BackupFacts {
             in_use: in_use.contains(&backup.id),
             time: backup.time,
-            proven: backup.proven.is_some(),
+            proven: backup.is_proven(),
             held: backup.held,
             suspicious: backup.suspicious.is_some(),
             stored_bytes: backup.totals.stored_bytes,

@@ -47,6 +47,13 @@ pub struct BackupSummary {
     pub held: bool,
 }
 
+impl BackupSummary {
+    /// True when its last drill passed: what was proven once and failed later (bit rot) no longer is.
+    pub fn is_proven(&self) -> bool {
+        self.proven > self.failed
+    }
+}
+
 /// A manifest that cannot be read. It is no backup, and nothing may take it for garbage either.
 #[derive(Debug)]
 pub struct Broken {
@@ -73,9 +80,9 @@ impl Listing {
         self.backups.iter().max_by_key(|backup| (backup.time, &backup.id))
     }
 
-    /// The newest backup by recovery point that has passed a drill.
+    /// The newest backup by recovery point that is proven.
     pub fn newest_proven(&self) -> Option<&BackupSummary> {
-        let proven = self.backups.iter().filter(|backup| backup.proven.is_some());
+        let proven = self.backups.iter().filter(|backup| backup.is_proven());
         proven.max_by_key(|backup| (backup.time, &backup.id))
     }
 }

@@ -69,6 +69,6 @@ pub fn compare(now: &Totals, baseline: Option<&BackupSummary>, share: f64) -> Op
         .filter(|(_, before, now)| fell(*before, *now))
         .map(|(what, before, now)| Shrunk { what, before, now })
         .collect();
-    let report = ShrinkReport { baseline: baseline.id.clone(), proven: baseline.proven.is_some(), shrunk };
+    let report = ShrinkReport { baseline: baseline.id.clone(), proven: baseline.is_proven(), shrunk };
     (!report.shrunk.is_empty()).then_some(report)
 }

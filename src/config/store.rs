@@ -74,7 +74,7 @@ pub(crate) fn read_store(
 /// Reads `[backup]`.
 pub(crate) fn read_backup(reader: &mut Reader<'_>) -> Result<(BackupConfig, BackupDefaults)> {
     const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
-    let compression_level = reader.whole_or("backup.compression_level", 1..=19, 3)?;
+    let compression_level = reader.whole_or("backup.compression_level", 1..=19, 2)?;
     let threads = reader.whole_or("backup.threads", 0..=256, 0)?;
     let lock_timeout = match reader.duration("backup.lock_timeout")? {
         Some(timeout) => timeout,

@@ -31,7 +31,7 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        Tuning { level: 3, threads, part_size: 8 << 20, uploads: 4 }
+        Tuning { level: 2, threads, part_size: 8 << 20, uploads: 4 }
     }
 }
 

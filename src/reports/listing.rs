@@ -27,7 +27,7 @@ pub fn entry(source: &str, backup: &BackupSummary) -> BackupEntry {
         stored_bytes: Some(backup.totals.stored_bytes),
         rows: Some(backup.totals.rows),
         items: Some(backup.totals.items),
-        proven: backup.proven.is_some(),
+        proven: backup.is_proven(),
         held: backup.held,
         consistency: Some(backup.consistency.word().to_owned()),
         suspicious: backup.suspicious.clone(),

@@ -75,6 +75,15 @@ pub fn schema(server: &Server, database: &str) -> String {
     text.lines().filter(|line| !line.contains("restrict ")).map(|line| format!("{line}\n")).collect()
 }
 
+/// Unfinished databases of restores of this name. Other tests restore on the same server meanwhile.
+pub async fn unfinished(server: &Server, name: &str) -> Vec<String> {
+    let sql = "SELECT datname::text FROM pg_database WHERE datname LIKE 'lifeboat\\_%' \
+               AND position($1 in shobj_description(oid, 'pg_database')) > 0 ORDER BY 1";
+    let session = server.session("postgres").await;
+    let wanted = format!(" restore of {name};");
+    session.query(sql, &[&wanted]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
 /// The names of all databases whose names hold the text.
 pub async fn databases(server: &Server, part: &str) -> Vec<String> {
     let sql = "SELECT datname::text FROM pg_database WHERE position($1 in datname) > 0 ORDER BY 1";

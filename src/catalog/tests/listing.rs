@@ -56,7 +56,7 @@ async fn a_listing_says_what_is_proven_held_and_suspicious() {
     assert_eq!(seen, expected);
     assert_eq!(listing.newest().unwrap().id, shrunk);
     assert_eq!(listing.newest().unwrap().suspicious.as_deref(), Some("rows fell"));
-    assert_eq!(listing.newest_proven().unwrap().id, both);
+    assert_eq!(listing.newest_proven().unwrap().id, proven, "the last drill of `both` failed");
 }
 
 #[tokio::test(start_paused = true)]

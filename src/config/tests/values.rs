@@ -154,7 +154,7 @@ fn the_values_are_typed() {
 fn defaults_stand_where_nothing_is_said() {
     let room = Room::new(SOURCE);
     insta::assert_snapshot!(room.show(), @r"
-    backup.compression_level = 3  (default)
+    backup.compression_level = 2  (default)
     backup.lock_attempts = 5  (default)
     backup.lock_timeout = 10s  (default)
     backup.threads = 0  (default)
