@@ -383,7 +383,7 @@ fn a_newer_tool_works_with_an_older_server() {
     let database = runtime.block_on(server.database());
     runtime.block_on(server.sql(&database, SHOP));
     let config = source("sink", server, &database);
-    let world = World::new(&format!("{config}pg_bin = \"{}\"\n", bin(17).display()));
+    let world = World::new(&format!("{config}tools = \"{}\"\n", bin(17).display()));
     let (url, name) = restored(server);
     let ran = run(&world, &["backup", "sink", "--json"]);
     assert_eq!(ran.code, 0, "{ran:#?}");

@@ -263,7 +263,7 @@ fn two_runs_at_once() {
 
 /// A case with a good backup of [`filled`].
 fn backed_up() -> Case {
-    let case = Case::file(&orders(filled(), &format!("pg_bin = \"{}\"", shared(17).bin.display())));
+    let case = Case::file(&orders(filled(), &format!("tools = \"{}\"", shared(17).bin.display())));
     let ran = case.run(&["backup", "orders", "--no-progress"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     case
@@ -309,7 +309,7 @@ fn a_source_that_lost_most_rows() {
     let server = shared(17);
     let database = wait(server.database());
     wait(server.sql(&database, "CREATE TABLE t(a int); INSERT INTO t SELECT generate_series(1, 1000)"));
-    let source = orders(&server.url(&database), &format!("pg_bin = \"{}\"", server.bin.display()));
+    let source = orders(&server.url(&database), &format!("tools = \"{}\"", server.bin.display()));
     let mut case = Case::file(&format!("[retention]\nlast = 1\n[shrink]\naction = \"warn\"\n{source}"));
     let good = case.run(&["backup", "orders", "--json"]);
     assert_eq!(good.code, 0, "{good:?}");

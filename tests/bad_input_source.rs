@@ -16,7 +16,7 @@ fn sql(server: &Server, database: &str, text: &str) {
 }
 
 fn tools(server: &Server) -> String {
-    format!("pg_bin = \"{}\"", server.bin.display())
+    format!("tools = \"{}\"", server.bin.display())
 }
 
 /// A case whose source is this URL.

@@ -32,7 +32,7 @@ fn source() -> String {
         ));
         server.url(&database)
     });
-    orders(url, &format!("pg_bin = \"{}\"", server.bin.display()))
+    orders(url, &format!("tools = \"{}\"", server.bin.display()))
 }
 
 /// A run against this store, which has none of our objects.
@@ -336,7 +336,7 @@ fn behind_proxy() -> (Proxy, Tools, Case, StoreSpec) {
     spec.endpoint = Some(proxy.endpoint());
     let server = shared(17);
     let tools = Tools::pausing(&server.bin, 2_000_000);
-    let plain = format!("pg_bin = \"{}\"", server.bin.display());
+    let plain = format!("tools = \"{}\"", server.bin.display());
     let case = Case::on(spec, &source().replace(&plain, &tools.config()));
     (proxy, tools, case, direct)
 }

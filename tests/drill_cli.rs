@@ -70,7 +70,7 @@ impl World {
 
     fn configure(&self, staging: &str, more: &str) {
         let text = format!(
-            "[store]\nurl = \"file://{}\"\n[sources.orders]\nengine = \"postgres\"\nurl = \"{}\"\npg_bin = \"{}\"\n\
+            "[store]\nurl = \"file://{}\"\n[sources.orders]\nengine = \"postgres\"\nurl = \"{}\"\ntools = \"{}\"\n\
              [sources.orders.staging]\nurl = \"{staging}\"\n{more}",
             self.path("store").display(),
             self.server.url(&self.source),

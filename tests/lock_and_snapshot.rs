@@ -147,7 +147,7 @@ exec {real} "$@"
 
 #[test]
 fn ddl_queued_behind_the_holder_is_let_through_and_the_backup_tries_again() {
-    let (server, database, world) = patience("pg_bin = \"tools\"\n");
+    let (server, database, world) = patience("tools = \"tools\"\n");
     unlucky(&world, server, &database, 1);
     let ran = run(&world, &["backup", "busy"]);
     assert_eq!(ran.code, 0, "{ran:#?}");
@@ -160,7 +160,7 @@ fn ddl_queued_behind_the_holder_is_let_through_and_the_backup_tries_again() {
 
 #[test]
 fn ddl_that_comes_every_time_fails_the_backup() {
-    let (server, database, world) = patience("pg_bin = \"tools\"\n");
+    let (server, database, world) = patience("tools = \"tools\"\n");
     unlucky(&world, server, &database, 100);
     fail(
         &world,

@@ -7,7 +7,7 @@ use super::{Context, Measure, Outcome, Several};
 use crate::catalog::Manifest;
 use crate::config::{ShrinkAction, Source};
 use crate::engines::Engine;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::operations::backup::{Request, ShrinkGuard, backup};
 use crate::pipeline::progress::Progress;
 use crate::reports::messages::{Backup, Phase, RecoveryPoint};
@@ -58,13 +58,6 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 
 async fn one(context: &Context, source: &Source, args: &Args) -> Result<()> {
     let engine = context.engine(source)?;
-    if engine.method() != source.method {
-        return Err(Error::new(
-            Kind::Config,
-            format!("the engine {} has no method {}", source.engine, source.method),
-        )
-        .hint(format!("its method is {}", engine.method())));
-    }
     if args.dry_run {
         return preflight(context, source, engine.as_ref()).await;
     }

@@ -178,8 +178,8 @@ impl Context {
     /// # Errors
     /// [`Kind::Config`] when the engine is not known, does not like the settings, or the password is not there.
     pub fn engine(&self, source: &Source) -> Result<Arc<dyn Engine>> {
-        let endpoint = endpoint(&source.database, source.pg_bin.clone(), source.database.password()?);
-        engines::open(&source.engine, &self.settings(endpoint)?)
+        let endpoint = endpoint(&source.database, source.tools.clone(), source.database.password()?);
+        engines::open(&source.engine, &self.settings(endpoint, Some(source))?)
     }
 
     /// The engine that reads a backup without a server: by the name in its manifest, with what the
@@ -189,8 +189,8 @@ impl Context {
     /// [`Kind::Config`] when the engine is not known.
     pub fn reading_engine(&self, engine: &str, source: &str) -> Result<Arc<dyn Engine>> {
         let source = self.config()?.sources.get(source).filter(|source| source.engine == engine);
-        let endpoint = source.map(|source| endpoint(&source.database, source.pg_bin.clone(), None));
-        engines::open(engine, &self.settings(endpoint.unwrap_or_default())?)
+        let endpoint = source.map(|source| endpoint(&source.database, source.tools.clone(), None));
+        engines::open(engine, &self.settings(endpoint.unwrap_or_default(), source)?)
     }
 
     /// Where drills of a source restore to, with the password; `None` when that is not configured.
@@ -199,7 +199,7 @@ impl Context {
     /// [`Kind::Config`] when the password is not there.
     pub fn staging(&self, source: &Source) -> Result<Option<engines::Staging>> {
         let Some(staging) = &source.staging else { return Ok(None) };
-        let tools = staging.pg_bin.clone();
+        let tools = staging.tools.clone();
         Ok(Some(match &staging.target {
             StagingTarget::Ephemeral => engines::Staging::Ephemeral { tools },
             StagingTarget::Server(database) => {
@@ -250,10 +250,15 @@ impl Context {
         })
     }
 
-    fn settings(&self, endpoint: Endpoint) -> Result<Settings> {
+    fn settings(&self, endpoint: Endpoint, source: Option<&Source>) -> Result<Settings> {
         let backup = &self.config()?.backup;
+        let options = source.map(|source| serde_json::to_value(&source.options)).transpose();
         Ok(Settings {
             endpoint,
+            method: source.and_then(|source| source.method.clone()),
+            options: options
+                .explain(Kind::Config, || "the options are not to be read".to_owned())?
+                .unwrap_or_default(),
             lock_timeout: backup.lock_timeout,
             lock_attempts: backup.lock_attempts,
             host: self.host()?,

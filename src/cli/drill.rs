@@ -103,9 +103,9 @@ async fn prove(args: &Args, context: &Context, began: crate::clock::Mono) -> Res
 /// The flag's staging place, else the configured one.
 fn staging(args: &Args, context: &Context, source: &Source) -> Result<Staging> {
     let staging = match args.staging.as_deref() {
-        Some("ephemeral") => Staging::Ephemeral { tools: source.pg_bin.clone() },
+        Some("ephemeral") => Staging::Ephemeral { tools: source.tools.clone() },
         Some(url) => {
-            Staging::Server(Endpoint { url: url.into(), password: None, tools: source.pg_bin.clone() })
+            Staging::Server(Endpoint { url: url.into(), password: None, tools: source.tools.clone() })
         }
         None => context.staging(source)?.ok_or_else(|| {
             Error::new(Kind::Config, format!("source {} has no staging", source.name)).hint(format!(

@@ -38,9 +38,17 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     password_file: Option<std::path::PathBuf>,
 
-    /// Replace the existing database of this name, typed in full
+    /// The new database's name, where the URL is not to name it
     #[arg(long, value_name = "NAME")]
-    replace: Option<String>,
+    to_database: Option<String>,
+
+    /// Restore a database or collection under another name (MongoDB); may be given more than once
+    #[arg(long = "map", value_name = "FROM=TO", value_parser = rename, conflicts_with = "to_database")]
+    renames: Vec<(String, String)>,
+
+    /// Replace the existing database of this name, typed in full; for MongoDB more than once
+    #[arg(long, value_name = "NAME")]
+    replace: Vec<String>,
 
     /// Restore roles and tablespaces first; those that the target has stay as they are
     #[arg(long)]
@@ -71,6 +79,14 @@ pub struct Args {
     dry_run: bool,
 }
 
+/// `FROM=TO`.
+fn rename(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok((from.to_owned(), to.to_owned())),
+        _ => Err("write FROM=TO, as in shop=shop_restored or shop.orders=shop.orders_old".to_owned()),
+    }
+}
+
 /// Restores, and prints where the data is.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     restore_chosen(&args, context).await.about(&args.source)
@@ -80,9 +96,10 @@ async fn restore_chosen(args: &Args, context: &Context) -> Result<()> {
     let catalog = context.catalog_of_any(&args.source).await?;
     let manifest = catalog.find(&args.backup).await?;
     let engine = context.reading_engine(&manifest.engine, &args.source)?;
-    let target = Target { endpoint: endpoint(args)?, database: None };
+    let target = Target { endpoint: endpoint(args)?, database: args.to_database.clone() };
     let options = RestoreOptions {
         replace: args.replace.clone(),
+        renames: args.renames.clone(),
         globals: args.globals,
         only: args.only.clone(),
         schema_only: args.schema_only,
@@ -138,13 +155,9 @@ fn sentence(args: &Args, message: &Restore, restored: &Restored) -> String {
     }
     let phases: Vec<String> =
         restored.phases.iter().map(|p| format!("{} {}", p.name, time::seconds(p.seconds))).collect();
-    let analyze = if args.schema_only {
-        ""
-    } else {
-        "  run ANALYZE before it takes queries: statistics are not part of a dump\n"
-    };
+    let advice: String = restored.advice.iter().map(|line| format!("  {line}\n")).collect();
     format!(
-        "{} {}: restored {} rows into {}, {}\n  {}\n{analyze}",
+        "{} {}: restored {} rows into {}, {}\n  {}\n{advice}",
         message.source,
         message.id,
         size::count(message.rows),

@@ -41,7 +41,6 @@ pub use policy::{Amcheck, DrillPolicy, NO_POLICY, Objectives, Policy, Shrink, Sh
 use layers::{Layers, Reader};
 use origin::Place;
 use sources::Sources;
-pub(crate) use store::BackupDefaults;
 
 /// A setting given by a flag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +161,7 @@ pub fn load(request: &LoadRequest) -> Result<Config> {
     let mut reader = Reader::new(&main, "", file_dir, &request.cwd);
     let store =
         store::read_store(&mut reader, file.as_ref().map(|file| file.shown.as_path()), &mut warnings)?;
-    let (backup, defaults) = store::read_backup(&mut reader)?;
+    let backup = store::read_backup(&mut reader)?;
     let policy_dir = policy_dir(&mut reader, request)?;
     let mut shown = reader.shown;
     let policy_dirs = locate::PolicyDirs::new(request, file.as_ref(), policy_dir.as_deref());
@@ -171,7 +170,6 @@ pub fn load(request: &LoadRequest) -> Result<Config> {
         main: &main,
         file_dir,
         policy_dirs: &policy_dirs,
-        defaults: &defaults,
         policies: HashMap::new(),
         shown: Vec::new(),
         warnings: Vec::new(),

@@ -114,8 +114,8 @@ pub enum StagingTarget {
 pub struct Staging {
     /// Where to.
     pub target: StagingTarget,
-    /// The directory of the engine's tools, this section's or the source's or `[backup]`'s.
-    pub pg_bin: Option<PathBuf>,
+    /// The directory of the engine's tools, this section's or the source's.
+    pub tools: Option<PathBuf>,
 }
 
 /// `[sources.NAME]`: a database that is backed up.
@@ -127,12 +127,12 @@ pub struct Source {
     pub engine: String,
     /// The database.
     pub database: Database,
-    /// The method's name, which the engine checks.
-    pub method: String,
+    /// The method's name, which the engine checks; `None`: the engine's own choice.
+    pub method: Option<String>,
     /// Free labels that go into the manifest.
     pub labels: BTreeMap<String, String>,
     /// The directory of the engine's tools; `None`: found by the usual search.
-    pub pg_bin: Option<PathBuf>,
+    pub tools: Option<PathBuf>,
     /// What the engine reads and checks itself.
     pub options: toml::Table,
     /// Where drills restore to, if anywhere.
@@ -150,7 +150,7 @@ impl fmt::Debug for Source {
             .field("database", &self.database)
             .field("method", &self.method)
             .field("labels", &self.labels)
-            .field("pg_bin", &self.pg_bin)
+            .field("tools", &self.tools)
             .field("options", &self.options.keys().collect::<Vec<_>>())
             .field("staging", &self.staging)
             .field("policy", &self.policy)

@@ -41,19 +41,14 @@ const STORE: &[Key] = &[
     ("ca_file", Value),
 ];
 
-const BACKUP: &[Key] = &[
-    ("compression_level", Value),
-    ("threads", Value),
-    ("lock_timeout", Value),
-    ("lock_attempts", Value),
-    ("pg_bin", Value),
-];
+const BACKUP: &[Key] =
+    &[("compression_level", Value), ("threads", Value), ("lock_timeout", Value), ("lock_attempts", Value)];
 
 const STAGING: &[Key] = &[
     ("url", Value),
     ("password_file", Value),
     ("password_env", Value),
-    ("pg_bin", Value),
+    ("tools", Value),
     ("password", Secret),
 ];
 
@@ -65,7 +60,7 @@ pub(crate) const SOURCE: &[Key] = &[
     ("password_env", Value),
     ("method", Value),
     ("policy", Value),
-    ("pg_bin", Value),
+    ("tools", Value),
     ("labels", Whole),
     ("options", Whole),
     ("checks", Whole),

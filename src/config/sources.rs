@@ -13,7 +13,7 @@ use super::policy::{self, Found, NO_POLICY, Policy};
 use super::schema::{FileKind, NAME_HINT, POLICY, flatten, is_name};
 use super::secrets::{PasswordFrom, world_readable};
 use super::urls::{self, Split};
-use super::{BackupDefaults, LoadRequest, locate};
+use super::{LoadRequest, locate};
 use crate::error::{Error, Kind, Result};
 
 /// Reads sources and the policies they name.
@@ -22,7 +22,6 @@ pub(crate) struct Sources<'a> {
     pub(crate) main: &'a Layers,
     pub(crate) file_dir: &'a std::path::Path,
     pub(crate) policy_dirs: &'a PolicyDirs,
-    pub(crate) defaults: &'a BackupDefaults,
     pub(crate) policies: HashMap<String, Policy>,
     pub(crate) shown: Vec<ShownValue>,
     pub(crate) warnings: Vec<String>,
@@ -58,18 +57,11 @@ impl Sources<'_> {
             .hidden_text("url")?
             .ok_or_else(|| missing("url", "`url = \"postgres://user@host/database\"`"))?;
         let (database, hosts) = self.database(&mut reader, "", &owner, url)?;
-        let method = match reader.text("method")? {
-            Some(method) => method,
-            None => {
-                reader.show("method", "dump");
-                "dump".to_owned()
-            }
-        };
-        let own_pg_bin = reader.path("pg_bin")?;
-        let pg_bin = own_pg_bin.or_else(|| self.defaults.pg_bin.clone());
+        let method = reader.text("method")?;
+        let tools = reader.path("tools")?;
         let labels = labels(&mut reader)?;
         let options = options(&mut reader)?;
-        let staging = self.staging(&mut reader, &owner, &hosts, pg_bin.as_ref())?;
+        let staging = self.staging(&mut reader, &owner, &hosts, tools.as_ref())?;
         let policy_name = match reader.hidden_text("policy")? {
             Some((policy, entry)) => {
                 if !is_name(&policy) {
@@ -95,7 +87,7 @@ impl Sources<'_> {
             database,
             method,
             labels,
-            pg_bin,
+            tools,
             options,
             staging,
             policy,
@@ -185,7 +177,7 @@ impl Sources<'_> {
         reader: &mut Reader<'_>,
         owner: &str,
         source_hosts: &str,
-        source_pg_bin: Option<&std::path::PathBuf>,
+        source_tools: Option<&std::path::PathBuf>,
     ) -> Result<Option<Staging>> {
         let Some(url) = reader.hidden_text("staging.url")? else {
             let Some(place) = self.main.sections.get(&reader.full("staging")) else {
@@ -210,8 +202,8 @@ impl Sources<'_> {
             }
             StagingTarget::Server(database)
         };
-        let pg_bin = reader.path("staging.pg_bin")?.or_else(|| source_pg_bin.cloned());
-        Ok(Some(Staging { target, pg_bin }))
+        let tools = reader.path("staging.tools")?.or_else(|| source_tools.cloned());
+        Ok(Some(Staging { target, tools }))
     }
 
     /// A policy by name, read once.

@@ -16,11 +16,6 @@ const LEAST_PART: u64 = 5 << 20;
 /// The greatest part size of S3.
 const GREATEST_PART: u64 = 5 << 30;
 
-/// What sources inherit from `[backup]`.
-pub(crate) struct BackupDefaults {
-    pub(crate) pg_bin: Option<PathBuf>,
-}
-
 /// Reads `[store]`. `file` is the configuration file, for messages.
 pub(crate) fn read_store(
     reader: &mut Reader<'_>,
@@ -72,7 +67,7 @@ pub(crate) fn read_store(
 }
 
 /// Reads `[backup]`.
-pub(crate) fn read_backup(reader: &mut Reader<'_>) -> Result<(BackupConfig, BackupDefaults)> {
+pub(crate) fn read_backup(reader: &mut Reader<'_>) -> Result<BackupConfig> {
     const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
     let compression_level = reader.whole_or("backup.compression_level", 1..=19, 2)?;
     let threads = reader.whole_or("backup.threads", 0..=256, 0)?;
@@ -84,10 +79,9 @@ pub(crate) fn read_backup(reader: &mut Reader<'_>) -> Result<(BackupConfig, Back
         }
     };
     let lock_attempts = reader.whole_or("backup.lock_attempts", 1..=1000, 5)?;
-    let pg_bin = reader.path("backup.pg_bin")?;
     // At most 19, by the range above.
     let compression_level = compression_level as i32;
-    Ok((BackupConfig { compression_level, threads, lock_timeout, lock_attempts }, BackupDefaults { pg_bin }))
+    Ok(BackupConfig { compression_level, threads, lock_timeout, lock_attempts })
 }
 
 fn key_files(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Result<Option<(PathBuf, PathBuf)>> {

@@ -43,6 +43,10 @@ pub struct Host {
 pub struct Settings {
     /// Where the source is.
     pub endpoint: Endpoint,
+    /// The method that was asked for; `None`: the engine's own choice.
+    pub method: Option<String>,
+    /// The engine's own settings, a JSON object or null. See [`Settings::read_options`].
+    pub options: serde_json::Value,
     /// How long to wait for locks in each attempt.
     pub lock_timeout: std::time::Duration,
     /// How often to try for the locks.
@@ -171,8 +175,10 @@ pub struct Target {
 /// What to restore, and how.
 #[derive(Debug, Clone, Default)]
 pub struct RestoreOptions {
-    /// Replace the existing database of this name.
-    pub replace: Option<String>,
+    /// Replace the existing databases of these names.
+    pub replace: Vec<String>,
+    /// Other names for what is restored, from and to, where the engine can do that.
+    pub renames: Vec<(String, String)>,
     /// Restore roles and tablespaces first.
     pub globals: bool,
     /// Only these tables (or collections, labels).
@@ -209,6 +215,8 @@ pub struct Restored {
     pub phases: Vec<Phase>,
     /// What somebody should know.
     pub warnings: Vec<String>,
+    /// What to do next, a line each.
+    pub advice: Vec<String>,
     /// Proof that every tool ended well.
     pub end: CleanEnd,
 }
@@ -350,6 +358,35 @@ pub trait Engine: Send + Sync {
     /// the stored bytes of an object (`OBJECT` in it stands for the name) and what
     /// [`Captured::properties`] said of the source.
     fn by_hand(&self, print_object: &str, properties: &serde_json::Value) -> Vec<String>;
+}
+
+impl Settings {
+    /// The method to use: what was asked for, if it is one of these, else the first.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] for another method.
+    pub fn choose_method(&self, engine: &str, methods: &[&'static str]) -> Result<&'static str> {
+        let default = methods.first().copied().unwrap_or_default();
+        let Some(wanted) = &self.method else { return Ok(default) };
+        methods.iter().find(|method| *method == wanted).copied().ok_or_else(|| {
+            Error::new(Kind::Config, format!("the engine {engine} has no method {wanted}"))
+                .hint(format!("its methods are: {}", methods.join(", ")))
+        })
+    }
+
+    /// Reads the engine's own settings; unknown keys are errors of the type's own deserialiser.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] with what is wrong in which key.
+    pub fn read_options<T: serde::de::DeserializeOwned + Default>(&self, engine: &str) -> Result<T> {
+        if self.options.is_null() {
+            return Ok(T::default());
+        }
+        T::deserialize(&self.options).map_err(|problem| {
+            Error::new(Kind::Config, format!("the options of a source of the engine {engine}: {problem}"))
+                .hint("docs/configuration.md lists the options of each engine")
+        })
+    }
 }
 
 /// Makes an engine for a source.

@@ -256,7 +256,7 @@ impl Tools {
 
     /// The line of the source's section.
     pub fn config(&self) -> String {
-        format!("pg_bin = \"{}\"", self.bin.display())
+        format!("tools = \"{}\"", self.bin.display())
     }
 
     /// Waits until the script has called `pause`.

@@ -150,7 +150,7 @@ fn what_is_missing() {
     lifeboat.toml:3:10: source a has no url (exit 3)
     hint: add `url = "postgres://user@host/database"` to [sources.a], or set LIFEBOAT_SOURCE_A_URL
     "#);
-    insta::assert_snapshot!(with_source("[sources.orders.staging]\npg_bin = \"x\""), @r#"
+    insta::assert_snapshot!(with_source("[sources.orders.staging]\ntools = \"x\""), @r#"
     lifeboat.toml:7:17: the staging of source orders has no url (exit 3)
     hint: add `url = "ephemeral"` for a throwaway local server, or the URL of a staging server
     "#);

@@ -22,11 +22,11 @@ compression_level = 9
 threads = 4
 lock_timeout = "30s"
 lock_attempts = 3
-pg_bin = "/usr/lib/postgresql/17/bin"
 
 [sources.orders]
 engine = "postgres"
 url = "postgres://backup:geheim@db.internal/orders"
+tools = "/usr/lib/postgresql/17/bin"
 method = "dump"
 policy = "standard"
 labels = { team = "payments", "app.kubernetes.io/name" = "orders" }
@@ -44,7 +44,7 @@ deep = { token = "geheim", level = 2 }
 [sources.orders.staging]
 url = "postgres://drill@staging.internal/postgres"
 password_env = "DRILL_PASSWORD"
-pg_bin = "tools"
+tools = "tools"
 "#;
 
 const STANDARD: &str = r#"
@@ -76,7 +76,6 @@ fn a_full_configuration_is_shown_with_its_origins() {
     backup.compression_level = 9  (lifeboat.toml:16)
     backup.lock_attempts = 3  (lifeboat.toml:19)
     backup.lock_timeout = 30s  (lifeboat.toml:18)
-    backup.pg_bin = /usr/lib/postgresql/17/bin  (lifeboat.toml:20)
     backup.threads = 4  (lifeboat.toml:17)
     policies.standard.drill.amcheck = auto  (default)
     policies.standard.drill.checks = orders are fresh  (rules/standard.toml:12)
@@ -92,7 +91,7 @@ fn a_full_configuration_is_shown_with_its_origins() {
     policies.standard.shrink.share = 50  (default)
     policy_dir = rules  (lifeboat.toml:2)
     sources.orders.checks = there are orders  (lifeboat.toml:29)
-    sources.orders.engine = postgres  (lifeboat.toml:23)
+    sources.orders.engine = postgres  (lifeboat.toml:22)
     sources.orders.labels = app.kubernetes.io/name=orders, team=payments  (lifeboat.toml:27)
     sources.orders.method = dump  (lifeboat.toml:25)
     sources.orders.options.deep.level = 2  (lifeboat.toml:37)
@@ -101,9 +100,10 @@ fn a_full_configuration_is_shown_with_its_origins() {
     sources.orders.options.proxy_password = ***  (lifeboat.toml:36)
     sources.orders.policy = standard  (lifeboat.toml:26)
     sources.orders.staging.password_env = DRILL_PASSWORD  (lifeboat.toml:41)
-    sources.orders.staging.pg_bin = tools  (lifeboat.toml:42)
+    sources.orders.staging.tools = tools  (lifeboat.toml:42)
     sources.orders.staging.url = postgres://drill@staging.internal/postgres  (lifeboat.toml:40)
-    sources.orders.url = postgres://backup:***@db.internal/orders  (lifeboat.toml:24)
+    sources.orders.tools = /usr/lib/postgresql/17/bin  (lifeboat.toml:24)
+    sources.orders.url = postgres://backup:***@db.internal/orders  (lifeboat.toml:23)
     store.ca_file = tls/ca.pem  (lifeboat.toml:13)
     store.checksums = when_required  (lifeboat.toml:9)
     store.conditional_writes = weak  (lifeboat.toml:10)
@@ -114,7 +114,7 @@ fn a_full_configuration_is_shown_with_its_origins() {
     store.uploads_in_flight = 2  (lifeboat.toml:12)
     store.url = s3://acme-backups/production  (lifeboat.toml:5)
     ");
-    insta::assert_snapshot!(room.warnings(), @"lifeboat.toml:24:1: sources.orders.url holds a password; password_file or LIFEBOAT_SOURCE_ORDERS_PASSWORD is safer");
+    insta::assert_snapshot!(room.warnings(), @"lifeboat.toml:23:1: sources.orders.url holds a password; password_file or LIFEBOAT_SOURCE_ORDERS_PASSWORD is safer");
     let debug = format!("{:?} {:?}", room.load(), room.request);
     assert!(!debug.contains("geheim"), "{debug}");
     assert!(!room.show().contains("geheim"));
@@ -133,11 +133,11 @@ fn the_values_are_typed() {
     let orders = config.source("orders").unwrap();
     assert_eq!(orders.database.url, "postgres://backup@db.internal/orders");
     assert_eq!(orders.database.password().unwrap(), Some(Secret::new("geheim")));
-    assert_eq!(orders.pg_bin, Some(PathBuf::from("/usr/lib/postgresql/17/bin")));
+    assert_eq!(orders.tools, Some(PathBuf::from("/usr/lib/postgresql/17/bin")));
     assert_eq!(orders.labels["team"], "payments");
     assert_eq!(orders.options["deep"]["level"].as_integer(), Some(2));
     let staging = orders.staging.as_ref().unwrap();
-    assert_eq!(staging.pg_bin, Some(room.path().join("tools")));
+    assert_eq!(staging.tools, Some(room.path().join("tools")));
     let StagingTarget::Server(database) = &staging.target else { panic!("{staging:?}") };
     assert_eq!(database.password().unwrap(), Some(Secret::new("geheim")));
     let policy = config.policy_for(orders);
@@ -164,7 +164,6 @@ fn defaults_stand_where_nothing_is_said() {
     policies.none.shrink.action = warn  (default)
     policies.none.shrink.share = 50  (default)
     sources.orders.engine = postgres  (lifeboat.toml:5)
-    sources.orders.method = dump  (default)
     sources.orders.policy = none  (default)
     sources.orders.url = postgres://backup@db/orders  (lifeboat.toml:6)
     store.checksums = when_supported  (default)
@@ -240,14 +239,15 @@ fn policies_are_found_inline_then_in_policy_dir_then_beside_the_file_then_in_the
 fn a_relative_path_begins_where_it_is_written() {
     let room = Room::empty();
     room.write("conf/lifeboat.toml", format!("{SOURCE}password_file = \"pw\"\n"));
-    let mut room = room.env("LIFEBOAT_CONFIG", "conf/lifeboat.toml").env("LIFEBOAT_BACKUP_PG_BIN", "bin");
+    let mut room =
+        room.env("LIFEBOAT_CONFIG", "conf/lifeboat.toml").env("LIFEBOAT_SOURCE_ORDERS_TOOLS", "bin");
     room.write("conf/pw", "from the file's directory\n");
     let config = room.load();
     assert_eq!(
         config.sources["orders"].database.password().unwrap(),
         Some(Secret::new("from the file's directory"))
     );
-    assert_eq!(config.sources["orders"].pg_bin, Some(room.path().join("bin")));
+    assert_eq!(config.sources["orders"].tools, Some(room.path().join("bin")));
     room.write("pw2", "from the working directory");
     room = room.env("LIFEBOAT_SOURCE_ORDERS_PASSWORD_FILE", "pw2");
     assert_eq!(

@@ -30,6 +30,11 @@ pub struct Postgres {
     tools: OnceCell<Tools>,
 }
 
+/// This engine has no settings of its own.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoOptions {}
+
 /// Makes the engine of a source.
 ///
 /// # Errors
@@ -57,6 +62,8 @@ impl Postgres {
     /// # Errors
     /// [`Kind::Config`](crate::error::Kind::Config) when the endpoint does not make sense.
     pub fn new(settings: &Settings) -> Result<Postgres> {
+        settings.choose_method("postgres", &["dump"])?;
+        let NoOptions {} = settings.read_options("postgres")?;
         Ok(Postgres {
             connection: resolve_endpoint(&settings.endpoint, &settings.host)?,
             settings: settings.clone(),

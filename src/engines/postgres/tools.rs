@@ -143,8 +143,9 @@ impl Tools {
         } else {
             "postgresql-client"
         };
-        Error::new(Kind::Failed, format!("no {name} of version {major} or newer: {found}"))
-            .hint(format!("install the package {package}-{major}, or name a directory that has it by pg_bin"))
+        Error::new(Kind::Failed, format!("no {name} of version {major} or newer: {found}")).hint(format!(
+            "install the package {package}-{major}, or name a directory that has it by `tools`"
+        ))
     }
 }
 

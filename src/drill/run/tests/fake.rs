@@ -147,6 +147,7 @@ impl Engine for Fake {
             raw_bytes: 5,
             inventory: Inventory::default(),
             phases: vec![Phase { name: "index".into(), seconds: 20.0 }],
+            advice: Vec::new(),
             warnings: vec!["a word about it".into()],
             end,
         })

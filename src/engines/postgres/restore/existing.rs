@@ -47,13 +47,13 @@ pub(super) async fn check(
         return Err(Error::new(Kind::Unreachable, format!("{shown} is the source of this backup"))
             .hint("restore under another name, look at the result, and rename the databases then"));
     }
-    match (&options.replace, exists) {
-        (Some(typed), _) if typed != name => Err(Error::new(
+    match (options.replace.iter().find(|typed| *typed != name), exists) {
+        (Some(typed), _) => Err(Error::new(
             Kind::Usage,
             format!("--replace {typed} does not name the target database {name}"),
         )
         .hint(format!("type the name in full: --replace {name}"))),
-        (None, true) if !options.data_only => {
+        (None, true) if !options.data_only && options.replace.is_empty() => {
             Err(Error::new(Kind::Unreachable, format!("the database {shown} exists already"))
                 .hint(format!("restore under another name, or replace it: --replace {name}")))
         }

@@ -82,6 +82,13 @@ impl Postgres {
         target: &Target,
         options: &RestoreOptions,
     ) -> Result<Restored> {
+        if let Some((from, to)) = options.renames.first() {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("cannot restore {from} as {to}: pg_restore renames nothing"),
+            )
+            .hint("the database gets another name by --to or --to-database; rename tables afterwards"));
+        }
         let connection = resolve_endpoint(&target.endpoint, &self.settings.host)?;
         let name = target.database.clone().unwrap_or_else(|| connection.database.clone());
         let looking = async {
@@ -125,6 +132,12 @@ impl Postgres {
             inventory,
             phases,
             warnings,
+            advice: match options.schema_only {
+                true => Vec::new(),
+                false => {
+                    vec!["run ANALYZE before it takes queries: statistics are not part of a dump".to_owned()]
+                }
+            },
             end: CleanEnd::of(format!("{} {}", plan.tool.name, plan.tool.version)),
         })
     }
@@ -376,6 +389,7 @@ fn nothing_done(target: String, plan: &Plan<'_>) -> Restored {
         inventory,
         phases: Vec::new(),
         warnings: plan.tool.warning.iter().cloned().collect(),
+        advice: Vec::new(),
         end: CleanEnd::of("a plan"),
     }
 }
