@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::fingerprint_mongo::{access, databases, db_hash, definitions};
 use common::kitchen_mongo::{MANY, fill_biggest, fill_everything};
@@ -58,9 +58,7 @@ fn pretty<T: PartialEq + std::fmt::Debug>(left: &BTreeMap<String, T>, right: &BT
 #[tokio::test]
 async fn everything_can_be_dumped_and_restored() {
     let client = replica().client().await;
-    let began = Instant::now();
     let names = fill_everything(&client, &unique("kitchen")).await;
-    eprintln!("filled in {:?}", began.elapsed());
     fill_biggest(&client, &names[0]).await;
     assert_eq!(databases(&client, &names[0]).await, [names[0].clone()]);
     assert_eq!(access(&client, &names[0]).await.len(), 3);

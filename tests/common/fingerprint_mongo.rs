@@ -18,7 +18,7 @@ pub async fn db_hash(client: &Client, database: &str) -> BTreeMap<String, String
 }
 
 /// Type, options and indexes of each collection and view, with the exact types of all values, one a line.
-/// The order of fields counts where the server lets it count.
+/// The order of fields counts, but for the options of an index.
 pub async fn definitions(client: &Client, database: &str) -> BTreeMap<String, Vec<String>> {
     let mut found = BTreeMap::new();
     let collections = all(client, database, doc! { "listCollections": 1, "cursor": {} }).await;
@@ -31,7 +31,7 @@ pub async fn definitions(client: &Client, database: &str) -> BTreeMap<String, Ve
         if kind != "view" {
             let indexes = all(client, database, doc! { "listIndexes": &name, "cursor": {} }).await;
             let mut indexes: Vec<String> =
-                indexes.into_iter().map(|index| format!("{:?}", sorted(index))).collect();
+                indexes.into_iter().map(|found| format!("{:?}", index(found))).collect();
             indexes.sort();
             lines.extend(indexes);
         }
@@ -68,4 +68,18 @@ async fn all(client: &Client, database: &str, command: Document) -> Vec<Document
 
 fn sorted(document: Document) -> BTreeMap<String, Bson> {
     document.into_iter().collect()
+}
+
+/// An index; mongorestore shuffles the fields within an option such as `wildcardProjection`, where order means
+/// nothing.
+fn index(document: Document) -> BTreeMap<String, Bson> {
+    let ordered = ["key", "partialFilterExpression"];
+    let option = |name: &str, value| if ordered.contains(&name) { value } else { unordered(value) };
+    document.into_iter().map(|(name, value)| (name.clone(), option(&name, value))).collect()
+}
+
+fn unordered(value: Bson) -> Bson {
+    let Bson::Document(document) = value else { return value };
+    let fields = sorted(document);
+    Bson::Document(fields.into_iter().map(|(name, value)| (name, unordered(value))).collect())
 }
