@@ -4,7 +4,12 @@
 pub mod bad_input;
 pub mod cli;
 pub mod fingerprint;
+pub mod fingerprint_mongo;
+pub mod kitchen_mongo;
+pub mod kitchen_mongo_values;
 pub mod lifeboat;
+pub mod mongo;
+pub mod mongo_process;
 pub mod postgres;
 pub mod proxy;
 pub mod s3;
