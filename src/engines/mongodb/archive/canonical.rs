@@ -58,7 +58,9 @@ fn normal(value: &Bson, sorted: bool) -> Bson {
     match value {
         Bson::Int32(number) => Bson::Int64(i64::from(*number)),
         // 2^63 itself is not an i64. A NaN compares false.
-        Bson::Double(number) if number.fract() == 0.0 && (-(2f64.powi(63))..2f64.powi(63)).contains(number) => {
+        Bson::Double(number)
+            if number.fract() == 0.0 && (-(2f64.powi(63))..2f64.powi(63)).contains(number) =>
+        {
             Bson::Int64(*number as i64)
         }
         Bson::Array(values) => Bson::Array(values.iter().map(|value| normal(value, false)).collect()),

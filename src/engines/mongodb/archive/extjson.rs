@@ -63,7 +63,8 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for part in bytes.chunks(3) {
-        let word = part.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
+        let word =
+            part.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
         for place in 0..4 {
             let letter = LETTERS[(word >> (18 - 6 * place)) as usize & 63];
             text.push(if place <= part.len() { char::from(letter) } else { '=' });
@@ -145,7 +146,9 @@ mod tests {
 
     #[test]
     fn what_is_no_document_is_an_error() {
-        for wrong in ["", "[]", "{", "{\"a\":{\"$numberInt\":\"x\"}}", "{\"$numberInt\":\"1\",\"b\":1}", "{} {}"] {
+        for wrong in
+            ["", "[]", "{", "{\"a\":{\"$numberInt\":\"x\"}}", "{\"$numberInt\":\"1\",\"b\":1}", "{} {}"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         let deep = format!("{}{}", "{\"a\":".repeat(5000), "}".repeat(5000));

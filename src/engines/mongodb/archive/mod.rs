@@ -32,6 +32,8 @@ pub mod oplog;
 mod parts;
 pub mod prelude;
 mod reader;
+#[cfg(test)]
+mod restore_tests;
 pub mod rewrite;
 #[cfg(test)]
 mod samples;
@@ -39,6 +41,7 @@ pub mod state;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod timeseries;
 
 pub use error::ArchiveError;
 pub use namespace::Namespace;

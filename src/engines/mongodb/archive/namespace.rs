@@ -88,7 +88,9 @@ mod tests {
         for yes in ["shop.orders", "shop.system.js", "shop.system.buckets.w", "admin.system.users"] {
             assert!(dumped(yes), "{yes}");
         }
-        for no in ["shop.system.views", "shop.system.profile", "local.x", "config.system.indexBuilds", "a.$cmd"] {
+        for no in
+            ["shop.system.views", "shop.system.profile", "local.x", "config.system.indexBuilds", "a.$cmd"]
+        {
             assert!(!dumped(no), "{no}");
         }
     }

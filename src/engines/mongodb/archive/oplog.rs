@@ -156,7 +156,8 @@ impl<'a> Entry<'a> {
     /// # Errors
     /// [`Kind::Damaged`] for what is no entry, [`Kind::Failed`] for an operation or command that is not known.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let entry = RawDocument::from_bytes(bytes).map_err(|error| damaged("an entry of the oplog", error))?;
+        let entry =
+            RawDocument::from_bytes(bytes).map_err(|error| damaged("an entry of the oplog", error))?;
         let ts = match get(entry, "ts", "an entry of the oplog")? {
             Some(RawBsonRef::Timestamp(ts)) => ts,
             _ => return Err(malformed("an entry of the oplog", "it has no ts")),
@@ -186,8 +187,11 @@ impl<'a> Entry<'a> {
                 Operation::Command { command: command(body, ns, &whose)?, body }
             }
             _ => {
-                return Err(Error::new(Kind::Failed, format!("{whose} is of an unknown kind {op:?}, on {ns}"))
-                    .hint("this version of lifeboat does not know it: update lifeboat"));
+                return Err(Error::new(
+                    Kind::Failed,
+                    format!("{whose} is of an unknown kind {op:?}, on {ns}"),
+                )
+                .hint("this version of lifeboat does not know it: update lifeboat"));
             }
         };
         let ui = match get(entry, "ui", &whose)? {

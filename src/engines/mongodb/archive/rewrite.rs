@@ -168,6 +168,9 @@ fn entry_of(entry: &CollectionEntry, kept: &Kept) -> CollectionEntry {
 }
 
 fn too_large(namespace: &Namespace, length: usize) -> Error {
-    Error::new(Kind::Failed, format!("a document of {namespace} has {length} bytes, more than mongorestore reads"))
-        .hint("the limit is 16 MiB; leave the namespace out and write its documents another way")
+    Error::new(
+        Kind::Failed,
+        format!("a document of {namespace} has {length} bytes, more than mongorestore reads"),
+    )
+    .hint("the limit is 16 MiB; leave the namespace out and write its documents another way")
 }
