@@ -149,7 +149,7 @@ fn the_oplog_changes_the_definitions() {
     app.v2 View []
     "#);
     let of = |name| definitions.get(&Namespace::new("app", name)).unwrap();
-    assert_eq!(of("a").indexes[1].get_i32("expireAfterSeconds").unwrap(), 200_000);
+    assert_eq!(of("a").indexes[1].get_i64("expireAfterSeconds").unwrap(), 200_000);
     assert_eq!(of("b").options.get_str("validationLevel").unwrap(), "moderate");
     assert_eq!(of("v").options, doc! {"viewOn": "b", "pipeline": [{"$limit": 1}]});
     assert_eq!(of("series2").options.keys().collect::<Vec<_>>(), ["timeseries"]);
@@ -215,7 +215,18 @@ fn the_inventory_names_collections_time_series_views_and_indexes() {
         .iter()
         .map(|item| format!("{} {} {} {}", item.kind, item.full_name(), item.rows, item.bytes))
         .collect();
-    insta::assert_snapshot!(items.join("\n"), @"" );
+    insta::assert_snapshot!(items.join("\n"), @r#"
+    collection shop.clustered 1 14
+    collection shop.flat 5 185
+    collection shop.log 20 520
+    collection shop.nothing 0 0
+    collection shop.orders 60 11860
+    collection shop.people 2 74
+    collection shop.system.js 1 49
+    collection shop.types 1 192
+    collection shop.with.dots 1 14
+    time_series shop.weather 3 1716
+    "#);
     let kinds = |kind: &str| counted.definitions.iter().filter(|d| d.kind == kind).count();
     assert_eq!([kinds("COLLECTION"), kinds("VIEW"), kinds("TIME_SERIES"), kinds("INDEX")], [9, 3, 1, 22]);
 }
