@@ -17,6 +17,8 @@ const UNORDERED: &[&str] =
     &["collation", "timeseries", "clusteredIndex", "weights", "changeStreamPreAndPostImages"];
 /// Flags that mean the same when they are false and when they are absent.
 const FLAGS: &[&str] = &["unique", "sparse", "hidden", "prepareUnique", "capped", "temp", "recordPreImages"];
+/// What a server writes down or leaves out, as it likes: `collMod` of a validator sets both.
+const DEFAULTS: &[(&str, &str)] = &[("validationAction", "error"), ("validationLevel", "strict")];
 
 /// The hash of a collection's, view's or time series' options.
 pub fn options(options: &Document) -> RowDigest {
@@ -50,7 +52,11 @@ fn counts(key: &str, value: &Bson) -> bool {
         Bson::Int64(number) => number == 0,
         _ => false,
     };
-    !(LEFT_OUT.contains(&key) || (key == "validator" && empty()) || (FLAGS.contains(&key) && off()))
+    let default = || DEFAULTS.iter().any(|(known, word)| key == *known && value.as_str() == Some(word));
+    !(LEFT_OUT.contains(&key)
+        || default()
+        || (key == "validator" && empty())
+        || (FLAGS.contains(&key) && off()))
 }
 
 /// The same value with every whole number as a 64-bit integer; with sorted keys if they have no order.
@@ -104,6 +110,9 @@ mod tests {
         let with = |collation| options(&doc! {"collation": collation});
         assert_eq!(with(doc! {"locale": "de", "strength": 1}), with(doc! {"strength": 1i64, "locale": "de"}));
         assert_eq!(options(&doc! {"validator": {}}), options(&doc! {}));
+        let usual = doc! {"validator": {"a": 1}, "validationAction": "error", "validationLevel": "strict"};
+        assert_eq!(options(&doc! {"validator": {"a": 1}}), options(&usual));
+        assert_ne!(options(&doc! {"validationLevel": "moderate"}), options(&doc! {}));
         assert_ne!(options(&doc! {"validator": {"a": 1}}), options(&doc! {"validator": {"a": "1"}}));
     }
 
