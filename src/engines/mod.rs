@@ -1,5 +1,6 @@
 //! Databases: one trait, one room for each engine, one table that names them.
 
+pub mod mongodb;
 pub mod postgres;
 
 use std::collections::BTreeMap;
