@@ -2,6 +2,7 @@
 
 pub mod mongodb;
 pub mod postgres;
+pub mod throwaway;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -394,7 +395,7 @@ impl Settings {
 type Open = fn(&Settings) -> Result<Arc<dyn Engine>>;
 
 /// Every engine, a line each.
-const ENGINES: &[(&str, Open)] = &[("postgres", postgres::open)];
+const ENGINES: &[(&str, Open)] = &[("postgres", postgres::open), ("mongodb", mongodb::open)];
 
 /// The words of all engines.
 pub fn names() -> Vec<&'static str> {

@@ -225,6 +225,14 @@ impl Child {
 
     /// Waits for the end and tells how it was. For callers that judge a failure themselves.
     pub async fn outcome(mut self) -> Result<Outcome> {
+        self.ended().await
+    }
+
+    /// The same for a child that stays with its owner while it is waited for, who can then still stop it.
+    ///
+    /// # Errors
+    /// [`Kind::Failed`] when it cannot be waited for.
+    pub async fn ended(&mut self) -> Result<Outcome> {
         // What the caller did not take is closed, so that the child cannot wait for it forever.
         self.input.take();
         self.output.take();

@@ -11,9 +11,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, User};
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, Command};
 
+use crate::engines::throwaway::{Watcher, free_bytes, last_lines, signal};
 use crate::error::{Error, Explain, Kind, Result};
 
 /// The superuser that is made.
@@ -49,24 +49,6 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("unix_socket_permissions", "0700"),
 ];
 
-/// Waits until its standard input ends; the last line is a process group. Then the group is stopped
-/// (SIGQUIT: an immediate shutdown, the data is thrown away) and the directory `$1` removed.
-const WATCHER: &str = r#"trap '' HUP INT TERM
-group=
-while read -r line; do group=$line; done
-if [ -n "$group" ]; then
-  kill -s QUIT -- "-$group" 2>/dev/null
-  tries=0
-  while [ "$tries" -lt 100 ] && kill -s 0 -- "-$group" 2>/dev/null; do
-    sleep 0.1
-    tries=$((tries + 1))
-  done
-  kill -s KILL -- "-$group" 2>/dev/null
-fi
-cd /
-rm -rf -- "$1"
-"#;
-
 /// A running throwaway server.
 #[derive(Debug)]
 pub struct Ephemeral {
@@ -92,7 +74,7 @@ impl Ephemeral {
             .tempdir_in(under)
             .explain(Kind::Unreachable, || format!("cannot make a directory in {}", under.display()))?;
         // From here on the watcher removes it.
-        let mut watcher = Watcher::start(made.path())?;
+        let mut watcher = Watcher::start(made.path(), "QUIT")?;
         let directory = made.keep();
         account.own(&directory)?;
         let data = directory.join("data");
@@ -232,18 +214,6 @@ fn not_started(log: &Path, how: &str) -> Error {
         .hint("look at the message; a staging server by URL is the other way")
 }
 
-/// The last three lines that say something, as one.
-fn last_lines(text: &str) -> String {
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(3)..].join("; ")
-}
-
-fn signal(group: u32, signal: nix::sys::signal::Signal) {
-    if let Ok(group) = i32::try_from(group) {
-        let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), signal);
-    }
-}
-
 fn percent(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     path.bytes().map(|b| if plain(b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
@@ -280,11 +250,6 @@ pub fn check_space(under: &Path, raw_bytes: u64) -> Result<()> {
         ),
     )
     .hint("point TMPDIR at a larger volume, or give a staging server by URL"))
-}
-
-fn free_bytes(path: &Path) -> nix::Result<u64> {
-    let stat = nix::sys::statvfs::statvfs(path)?;
-    Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
 }
 
 fn shared_memory_is_roomy() -> bool {
@@ -347,53 +312,6 @@ impl Account {
             format!("{} is too long a path for a Unix socket", directory.display()),
         )
         .hint("point TMPDIR at a directory with a shorter path"))
-    }
-}
-
-/// The process that cleans up when we do not.
-#[derive(Debug)]
-struct Watcher {
-    child: Child,
-    pipe: Option<ChildStdin>,
-}
-
-impl Watcher {
-    fn start(directory: &Path) -> Result<Self> {
-        let mut child = Command::new("/bin/sh")
-            .args(["-c", WATCHER, "lifeboat-drill-watcher"])
-            .arg(directory)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .explain(Kind::Unreachable, || {
-                "cannot run /bin/sh to watch over the throwaway server".to_owned()
-            })?;
-        let pipe = child.stdin.take();
-        Ok(Watcher { child, pipe })
-    }
-
-    /// Says which process group to stop at the end; `None`: none.
-    async fn guard(&mut self, group: Option<u32>) -> Result<()> {
-        let line = group.map_or_else(|| "\n".to_owned(), |group| format!("{group}\n"));
-        match &mut self.pipe {
-            Some(pipe) => pipe
-                .write_all(line.as_bytes())
-                .await
-                .explain(Kind::Unreachable, || "the watcher of the throwaway server was lost".to_owned()),
-            None => Ok(()),
-        }
-    }
-
-    /// Lets it remove the directory, with nothing left to stop.
-    async fn finish(&mut self) {
-        let _ = self.guard(None).await;
-        self.pipe = None;
-        let _ = tokio::time::timeout(PATIENCE, self.child.wait()).await;
     }
 }
 
