@@ -44,6 +44,9 @@ impl From<Kept> for Placement {
     }
 }
 
+/// A plan whose type need not be named.
+pub type BoxedPlan<'p> = Box<dyn FnMut(&CollectionEntry) -> Result<Placement> + Send + 'p>;
+
 /// A namespace that is kept, while its blocks pass.
 struct Route {
     namespace: Namespace,

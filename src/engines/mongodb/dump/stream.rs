@@ -1,7 +1,7 @@
 //! From mongodump's standard output into an object: every byte passes the archive's reader first.
 
 use super::watch::{EVERY, Watch};
-use crate::engines::mongodb::archive::rewrite::{Kept, Placement, Rewriter};
+use crate::engines::mongodb::archive::rewrite::{BoxedPlan, Kept, Placement, Rewriter};
 use crate::engines::mongodb::archive::{ArchiveReader, CollectionEntry, Event};
 use crate::engines::mongodb::counted::Counting;
 use crate::engines::mongodb::options::Selection;
@@ -87,7 +87,7 @@ impl Passing {
 /// Leaves out what is not selected.
 struct Filter {
     reader: ArchiveReader,
-    rewriter: Rewriter<Box<dyn FnMut(&CollectionEntry) -> Result<Placement> + Send>>,
+    rewriter: Rewriter<BoxedPlan<'static>>,
     kept: Vec<u8>,
 }
 

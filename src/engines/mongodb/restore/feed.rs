@@ -4,7 +4,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::plan::{Plan, is_access};
 use super::said;
-use crate::engines::mongodb::archive::rewrite::{Kept, Placement, Rewriter};
+use crate::engines::mongodb::archive::rewrite::{BoxedPlan, Kept, Placement, Rewriter};
 use crate::engines::mongodb::archive::{CollectionEntry, Event};
 use crate::engines::mongodb::child;
 use crate::engines::mongodb::counted::Counting;
@@ -35,7 +35,7 @@ fn placement(plan: &Plan<'_>, entry: &CollectionEntry) -> Placement {
 
 /// A mongorestore that is being fed. Its child is held by the caller, who has to end it on every way out.
 pub struct Feed<'a> {
-    rewriter: Rewriter<Box<dyn FnMut(&CollectionEntry) -> Result<Placement> + Send + 'a>>,
+    rewriter: Rewriter<BoxedPlan<'a>>,
     input: Option<Input>,
     out: Vec<u8>,
     /// Documents handed over.
