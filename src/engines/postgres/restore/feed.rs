@@ -54,15 +54,35 @@ impl Head {
     }
 }
 
+/// Judges what was read before `pg_restore` gets the end of it.
+pub(super) type Judge<'a> = &'a (dyn Fn(&Archive) -> Result<()> + Sync);
+
 /// Standard input of a child that may close it early: it has all it needs, or it failed. Which of
 /// the two, its exit status says.
+///
+/// The last byte of what was written is held back: it belongs to the terminator of the last block (or
+/// to the table of contents, if there is no block), and `pg_restore` commits nothing that it did not
+/// read to its end. So whoever ends it decides, after everything was verified, whether rows stay.
 struct Mouth<'a> {
     input: &'a mut Input,
+    held: Option<u8>,
     closed: bool,
 }
 
-impl Mouth<'_> {
+impl<'a> Mouth<'a> {
+    fn new(input: &'a mut Input) -> Self {
+        Mouth { input, held: None, closed: false }
+    }
+
     async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some((last, before)) = bytes.split_last() else { return Ok(()) };
+        if let Some(held) = self.held.replace(*last) {
+            self.give(&[held]).await?;
+        }
+        self.give(before).await
+    }
+
+    async fn give(&mut self, bytes: &[u8]) -> Result<()> {
         if self.closed || bytes.is_empty() {
             return Ok(());
         }
@@ -73,18 +93,27 @@ impl Mouth<'_> {
         Ok(())
     }
 
-    async fn end(self) {
+    /// Gives the byte that was held back, and the end.
+    async fn end(mut self) -> Result<()> {
+        if let Some(held) = self.held.take() {
+            self.give(&[held]).await?;
+        }
         // A pipe that is closed already cannot be closed again.
         let _ = self.input.shutdown().await;
+        Ok(())
     }
 }
 
 /// Feeds the whole archive. Returns what was in it once everything was verified. If the child
 /// closes its input, the rest is not fed; `None` then, and the caller asks the child why.
-pub(super) async fn whole(from: &BackupReader, input: &mut Input) -> Result<Option<Archive>> {
+pub(super) async fn whole(
+    from: &BackupReader,
+    input: &mut Input,
+    judge: Judge<'_>,
+) -> Result<Option<Archive>> {
     let mut stream = from.stream(DUMP)?;
     let mut reader = ArchiveReader::new();
-    let mut mouth = Mouth { input, closed: false };
+    let mut mouth = Mouth::new(input);
     while let Some(chunk) = stream.next().await? {
         reader.feed(&chunk, &mut |_| {})?;
         mouth.write(&chunk).await?;
@@ -93,8 +122,10 @@ pub(super) async fn whole(from: &BackupReader, input: &mut Input) -> Result<Opti
             return Ok(None);
         }
     }
-    mouth.end().await;
-    Ok(Some(reader.finish()?))
+    let archive = reader.finish()?;
+    judge(&archive)?;
+    mouth.end().await?;
+    Ok(Some(archive))
 }
 
 /// Feeds the head and the data blocks of the chosen entries alone; reads only the frames that hold
@@ -105,13 +136,17 @@ pub(super) async fn selected(
     head: &Head,
     wanted: &[i32],
     inventory: &Inventory,
+    judge: Judge<'_>,
 ) -> Result<Option<Archive>> {
-    let mut mouth = Mouth { input, closed: false };
+    let mut mouth = Mouth::new(input);
     let archive = match blocks(head, wanted, inventory) {
         Some(blocks) => by_ranges(from, &mut mouth, head, &blocks).await?,
         None => by_reading_all(from, &mut mouth, head, wanted).await?,
     };
-    mouth.end().await;
+    if let Some(archive) = &archive {
+        judge(archive)?;
+        mouth.end().await?;
+    }
     Ok(archive)
 }
 

@@ -85,9 +85,16 @@ impl Postgres {
         let Some(mut input) = child.take_input() else {
             return Err(Error::new(Kind::Failed, "pg_restore has no input"));
         };
+        // Into tables that exist, one run loads everything: the whole is known before it may commit.
+        let judge = |archive: &Archive| match plan.options.data_only {
+            true => plan.check(Some(archive)),
+            false => Ok(()),
+        };
         let fed = match ids {
-            None => feed::whole(plan.from, &mut input).await,
-            Some(ids) => feed::selected(plan.from, &mut input, &plan.head, ids, &plan.inventory).await,
+            None => feed::whole(plan.from, &mut input, &judge).await,
+            Some(ids) => {
+                feed::selected(plan.from, &mut input, &plan.head, ids, &plan.inventory, &judge).await
+            }
         };
         drop(input);
         let fed = match fed {

@@ -141,6 +141,9 @@ impl Postgres {
             .explain(Kind::Damaged, || "the manifest does not tell the database's properties".to_owned())?;
         let dump_major = dump_major(origin).unwrap_or(admin.major());
         let tool = self.tools().await?.choose_restore(dump_major, admin.major())?;
+        if options.data_only && tool.major > admin.major() {
+            return Err(not_in_one_transaction(&tool, admin));
+        }
         let head = feed::head(from).await?;
         let wanted = match options.only.as_slice() {
             [] => None,
@@ -378,6 +381,21 @@ fn nothing_done(target: String, plan: &Plan<'_>) -> Restored {
         warnings: plan.tool.warning.iter().cloned().collect(),
         end: CleanEnd::of("a plan"),
     }
+}
+
+/// A newer `pg_restore` sets what an older server does not know (17: `transaction_timeout`). That is
+/// tolerated where a failure removes the database; in a transaction it would undo everything, and
+/// without one a failure in the middle would leave rows in somebody's tables.
+fn not_in_one_transaction(tool: &Tool, admin: &Session) -> Error {
+    let (server, name) = (admin.major(), &tool.name);
+    Error::new(
+        Kind::Unreachable,
+        format!("{name} {} cannot load into a server of version {server} all or nothing", tool.version),
+    )
+    .hint(format!(
+        "--data-only needs a backup by pg_dump {server} and {name} {server} here, or a target of version {}; or restore into a new database",
+        tool.major
+    ))
 }
 
 fn failed(tool: &Tool, pass: Pass, code: Option<i32>, signal: Option<i32>, said: &Said) -> Error {
