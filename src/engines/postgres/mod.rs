@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod checks;
+mod claim;
 pub mod compare;
 pub mod connect;
 mod drilling;

@@ -207,6 +207,12 @@ fn of_server(db: &tokio_postgres::error::DbError, connection: &Connection, host:
         let hint = format!("run GRANT CONNECT ON DATABASE \"{database}\" TO \"{user}\"");
         return stop(format!("{host} does not let `{user}` into `{database}`: {said}"), &hint);
     }
+    if said.contains("not currently accepting connections") {
+        let hint = format!(
+            "if no restore of it runs, a killed one may have closed it: run ALTER DATABASE \"{database}\" WITH ALLOW_CONNECTIONS true, and `lifeboat doctor`"
+        );
+        return stop(format!("{host} lets nobody into `{database}`: {said}"), &hint);
+    }
     if said.contains("unsupported startup parameter") {
         return stop(
             format!("{host} is a connection pooler that refuses server options: {said}"),

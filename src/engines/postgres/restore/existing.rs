@@ -9,7 +9,17 @@ use crate::engines::{Origin, RestoreOptions};
 use crate::error::{Error, Kind, Result};
 
 /// Names of unfinished databases begin with this.
-const WORK: &str = "lifeboat_restoring_";
+pub(super) const WORK: &str = "lifeboat_restoring_";
+
+/// Names of databases that were replaced, and are about to be dropped, begin with this.
+pub(super) const REPLACED: &str = "lifeboat_replaced_";
+
+/// The comments of the two: one of these, the database's name, and the end.
+pub(super) const MARK_WORK: &str = "unfinished lifeboat restore of ";
+/// The comment of what was replaced.
+pub(super) const MARK_REPLACED: &str = "replaced by a lifeboat restore of ";
+/// How both comments go on after the name.
+pub(super) const MARK_END: &str = "; may be dropped when no restore runs";
 
 /// Databases to which a session can connect that creates others.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
@@ -119,7 +129,7 @@ pub(super) async fn mark(admin: &Session, work: &str, name: &str) -> Result<()> 
     if work == name {
         return Ok(());
     }
-    let comment = format!("unfinished lifeboat restore of {name}; may be dropped when no restore runs");
+    let comment = format!("{MARK_WORK}{name}{MARK_END}");
     admin
         .batch(&format!("COMMENT ON DATABASE {} IS {}", quote_identifier(work), quote_literal(&comment)))
         .await
@@ -145,14 +155,15 @@ pub(super) async fn take_place(
 ) -> Result<Vec<String>> {
     let (new, real) = (quote_identifier(work), quote_identifier(name));
     let comment = comment.map_or_else(|| "NULL".to_owned(), quote_literal);
-    admin.batch(&format!("COMMENT ON DATABASE {new} IS {comment}")).await?;
+    // The mark goes in the transaction that gives the name: until then it says what this is.
+    let rename = format!("ALTER DATABASE {new} RENAME TO {real}; COMMENT ON DATABASE {real} IS {comment}");
     if !exists {
-        admin.batch(&format!("ALTER DATABASE {new} RENAME TO {real}")).await?;
+        admin.batch(&rename).await?;
         return Ok(Vec::new());
     }
-    let old = work_name(name, false).replace(WORK, "lifeboat_replaced_");
+    let old = work_name(name, false).replace(WORK, REPLACED);
     let aside = quote_identifier(&old);
-    if let Err(error) = swap(admin, &new, &real, &aside, name).await {
+    if let Err(error) = swap(admin, &rename, &real, &aside, name).await {
         // Whichever of the two has the name now is whole; let sessions in again. The session that was
         // used so far may be what failed.
         let opened = match connect::connect(admin.connection()).await {
@@ -188,10 +199,12 @@ pub(super) async fn take_place(
 }
 
 /// Both names change at once, in one transaction: several statements of one message are one.
-async fn swap(admin: &Session, new: &str, real: &str, aside: &str, name: &str) -> Result<()> {
+async fn swap(admin: &Session, take: &str, real: &str, aside: &str, name: &str) -> Result<()> {
     admin.batch(&format!("ALTER DATABASE {real} WITH ALLOW_CONNECTIONS false")).await?;
     let end = "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity WHERE datname = $1";
-    let rename = format!("ALTER DATABASE {real} RENAME TO {aside}; ALTER DATABASE {new} RENAME TO {real}");
+    let mark = quote_literal(&format!("{MARK_REPLACED}{name}{MARK_END}"));
+    let rename =
+        format!("ALTER DATABASE {real} RENAME TO {aside}; COMMENT ON DATABASE {aside} IS {mark}; {take}");
     for attempt in 0.. {
         admin.query(end, &[&name]).await?;
         match admin.batch(&rename).await {

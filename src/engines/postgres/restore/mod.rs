@@ -7,6 +7,7 @@
 mod existing;
 mod feed;
 mod globals;
+pub(in crate::engines::postgres) mod leftovers;
 mod load;
 mod messages;
 mod passes;
@@ -25,7 +26,7 @@ use crate::engines::postgres::identity::Identity;
 use crate::engines::postgres::properties::{self, CreateOptions, Properties};
 use crate::engines::postgres::staging::roles;
 use crate::engines::postgres::tools::Tool;
-use crate::engines::postgres::{Postgres, settings};
+use crate::engines::postgres::{Postgres, claim, settings};
 use crate::engines::{Origin, Phase, RestoreOptions, Restored, Target};
 use crate::error::{Error, Explain as _, Kind, Result};
 use crate::pipeline::BackupReader;
@@ -201,6 +202,7 @@ impl Postgres {
         exists: bool,
     ) -> Result<Done> {
         let began = Instant::now();
+        claim::take(admin, work).await?;
         let mut warnings = properties::create_database(admin, work, &plan.properties, create).await?;
         existing::mark(admin, work, &plan.name).await?;
         let created = phase("create database", began);
