@@ -53,9 +53,13 @@ pub(super) async fn check(
     let row = admin.opt("SELECT oid FROM pg_catalog.pg_database WHERE datname = $1", &[&name]).await?;
     let exists = row.is_some();
     let shown = admin.connection().with_database(name);
-    if exists && is_source(identity, row.map(|row| row.get(0)), origin, name) {
+    let oid = row.map(|row| row.get(0));
+    if exists && is_source(identity, oid, origin, name) {
         return Err(Error::new(Kind::Unreachable, format!("{shown} is the source of this backup"))
             .hint("restore under another name, look at the result, and rename the databases then"));
+    }
+    if exists && options.replace.as_deref() == Some(name) && may_be_source(identity, origin, name) {
+        return Err(unknown_identity(admin, identity, &shown));
     }
     match (&options.replace, exists) {
         (Some(typed), _) if typed != name => Err(Error::new(
@@ -85,6 +89,37 @@ fn is_source(identity: &Identity, oid: Option<u32>, origin: &Origin, name: &str)
     };
     let same_oid = oid.is_some_and(|oid| told("database_oid") == Some(oid.to_string().as_str()));
     same_cluster && (told("database") == Some(name) || same_oid)
+}
+
+/// True when the target has the source's name, and neither server's identifier tells them apart. The
+/// time of a server's start does not: it is another one after each restart.
+fn may_be_source(identity: &Identity, origin: &Origin, name: &str) -> bool {
+    let told = |key: &str| origin.server.get(key).map(String::as_str);
+    let known = told("system_identifier").is_some() && identity.system_identifier.is_some();
+    !known && told("database").is_none_or(|source| source == name)
+}
+
+fn unknown_identity(admin: &Session, identity: &Identity, shown: &Connection) -> Error {
+    let may_be = format!("{shown} has the name of this backup's source and may be it");
+    let grant = |role: &str| format!("GRANT EXECUTE ON FUNCTION pg_control_system() TO {role}");
+    let elsewhere = "or restore under another name, look at the result, and rename the databases then";
+    match identity.system_identifier {
+        None => {
+            let (database, user) = (&admin.connection().database, &admin.connection().user);
+            let why = format!("the role {user} may not read the identity of the server");
+            Error::new(Kind::Unreachable, format!("{may_be}: {why}")).hint(format!(
+                "run in the database {database} there: {}; {elsewhere}",
+                grant(&quote_identifier(user))
+            ))
+        }
+        Some(_) => {
+            let why = "the backup does not tell the identity of its server, which the role could not read";
+            Error::new(Kind::Unreachable, format!("{may_be}: {why}")).hint(format!(
+                "for later backups run in the source's database: {}; {elsewhere}",
+                grant("the role that backs up")
+            ))
+        }
+    }
 }
 
 /// Fails when a table that is to be filled has rows already.
@@ -215,4 +250,46 @@ async fn swap(admin: &Session, take: &str, real: &str, aside: &str, name: &str) 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(system: Option<&str>, started_us: i64) -> Identity {
+        Identity {
+            system_identifier: system.map(str::to_owned),
+            started_us,
+            database_oid: 5,
+            database: "postgres".into(),
+            version: 150_018,
+            version_text: "15.18".into(),
+            standby: false,
+        }
+    }
+
+    fn origin(system: Option<&str>) -> Origin {
+        let mut server: std::collections::BTreeMap<String, String> =
+            [("database", "orders"), ("database_oid", "16384"), ("started_us", "10")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into();
+        server.extend(system.map(|system| ("system_identifier".to_owned(), system.to_owned())));
+        Origin { server, tools: Default::default(), properties: serde_json::Value::Null }
+    }
+
+    #[test]
+    fn only_identifiers_tell_databases_of_one_name_apart() {
+        let known = identity(Some("1"), 11);
+        assert!(is_source(&known, Some(99), &origin(Some("1")), "orders"));
+        assert!(!is_source(&known, Some(99), &origin(Some("2")), "orders"));
+        assert!(!may_be_source(&known, &origin(Some("2")), "orders"));
+        // After a restart the start time says nothing.
+        for (target, backup) in [(identity(None, 11), origin(Some("1"))), (known, origin(None))] {
+            assert!(!is_source(&target, Some(16384), &backup, "orders"));
+            assert!(may_be_source(&target, &backup, "orders"));
+            assert!(!may_be_source(&target, &backup, "orders_copy"));
+        }
+        assert!(is_source(&identity(None, 10), Some(99), &origin(None), "orders"));
+        assert!(is_source(&identity(None, 10), Some(16384), &origin(None), "renamed"));
+    }
 }
