@@ -174,7 +174,7 @@ impl Engine for Postgres {
             from.progress().add_raw(chunk.len() as u64);
         }
         let archive = reader.finish()?;
-        let mut inventory = archive::inventory::inventory(&archive, &|at| Some(place_of(&starts, at)));
+        let mut inventory = archive::inventory::inventory(&archive, &|at| place_of(&starts, at));
         inventory.settings = settings::recorded();
         Ok(inventory)
     }

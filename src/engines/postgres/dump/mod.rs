@@ -233,7 +233,7 @@ impl Postgres {
     /// The inventory of what was stored.
     fn count(&self, dumped: &Dumped, sink: &Sink) -> Result<Inventory> {
         let starts = sink.frames_of(DUMP).map(|table| table.raw_starts()).unwrap_or_default();
-        let mut inventory = inventory::inventory(&dumped.archive, &|at| Some(place_of(&starts, at)));
+        let mut inventory = inventory::inventory(&dumped.archive, &|at| place_of(&starts, at));
         inventory.settings = settings::recorded();
         Ok(inventory)
     }

@@ -10,9 +10,9 @@ use crate::engines::postgres::archive::rewrite::BlockSelector;
 use crate::engines::postgres::archive::{Archive, ArchiveReader, Event, Toc};
 use crate::engines::postgres::dump::DUMP;
 use crate::error::{Error, Explain as _, Kind, Result};
-use crate::pipeline::BackupReader;
 use crate::pipeline::child::Input;
 use crate::pipeline::inventory::{Inventory, Item, Place};
+use crate::pipeline::{BackupReader, ObjectStream};
 
 /// Header and table of contents of an archive: the bytes and what they say.
 pub(super) struct Head {
@@ -183,7 +183,17 @@ fn blocks(head: &Head, wanted: &[i32], inventory: &Inventory) -> Option<Vec<Bloc
     Some(blocks)
 }
 
-/// Small tables share a frame, so one range may bring several wanted blocks.
+/// Frames that are read and dropped on the way to the next wanted block, at most: a new download costs
+/// about as much time as these.
+const NEAR: usize = 4;
+
+/// A download under way, and the frame that it gives next.
+struct Download {
+    stream: ObjectStream,
+    next: usize,
+}
+
+/// Small tables share a frame, and neighbours share a download: one may bring several wanted blocks.
 async fn by_ranges(
     from: &BackupReader,
     mouth: &mut Mouth<'_>,
@@ -196,18 +206,28 @@ async fn by_ranges(
     let mut selector = BlockSelector::resume(head.toc.clone(), head.bytes.len() as u64, ids);
     mouth.write(&head.bytes).await?;
     let mut out = Vec::new();
+    let mut download: Option<Download> = None;
     for block in blocks {
         if selector.has_passed(block.dump_id) {
             continue;
         }
-        let Some(start) = starts.get(block.frame) else {
-            return Err(Error::new(Kind::Damaged, "the inventory names a frame that is not there"));
+        // Where the download is already, the selector drops what is between.
+        let mut skip = 0;
+        let mut under_way = match download.take() {
+            Some(near) if (near.next..=near.next + NEAR).contains(&block.frame) => near,
+            _ => {
+                let Some(start) = starts.get(block.frame) else {
+                    return Err(Error::new(Kind::Damaged, "the inventory names a frame that is not there"));
+                };
+                selector.skip_to(start + block.offset);
+                skip = block.offset as usize;
+                let stream = from.stream_frames(DUMP, block.frame, table.len())?;
+                Download { stream, next: block.frame }
+            }
         };
-        selector.skip_to(start + block.offset);
-        let mut stream = from.stream_frames(DUMP, block.frame, table.len())?;
-        let mut skip = block.offset as usize;
         while !selector.has_passed(block.dump_id) || selector.is_passing() {
-            let Some(chunk) = stream.next().await? else { break };
+            let Some(chunk) = under_way.stream.next().await? else { break };
+            under_way.next += 1;
             let Some(bytes) = chunk.get(skip..) else {
                 return Err(Error::new(Kind::Damaged, "the inventory names a place behind its frame"));
             };
@@ -220,6 +240,7 @@ async fn by_ranges(
                 return Ok(None);
             }
         }
+        download = Some(under_way);
     }
     let mut archive = selector.finish_selected()?;
     // Others that share a frame were read too, but not loaded.
@@ -253,3 +274,6 @@ async fn by_reading_all(
     archive.tables.retain(|table| wanted.contains(&table.dump_id));
     Ok(Some(archive))
 }
+
+#[cfg(test)]
+mod tests;
