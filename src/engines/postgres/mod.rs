@@ -9,6 +9,7 @@ mod drilling;
 pub mod dump;
 mod engine;
 pub mod ephemeral;
+mod exhausted;
 pub mod globals;
 pub mod holder;
 pub mod identity;

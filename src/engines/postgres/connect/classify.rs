@@ -255,6 +255,8 @@ pub enum SqlProblem {
     Missing,
     /// A deadlock was broken, or a standby cancelled for recovery (40P01, 40001).
     Conflict,
+    /// The server ran out of disk, memory or connections (class 53), or its disk fails (58030).
+    Exhausted,
     /// Anything else.
     Other,
 }
@@ -268,6 +270,8 @@ pub fn problem(cause: &tokio_postgres::Error) -> SqlProblem {
     match db.code().code() {
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04" => SqlProblem::Lost,
         code if code.starts_with("08") => SqlProblem::Lost,
+        "58030" => SqlProblem::Exhausted,
+        code if code.starts_with("53") => SqlProblem::Exhausted,
         "42501" => SqlProblem::Forbidden,
         "55P03" => SqlProblem::LockTimeout,
         "42P01" | "3F000" | "42704" => SqlProblem::Missing,

@@ -47,9 +47,9 @@ pub(super) async fn head(from: &BackupReader) -> Result<Head> {
 
 impl Head {
     /// Writes the archive without data to a file.
-    pub(super) fn save(&self, path: &Path) -> Result<()> {
+    pub(super) fn save(&self, path: &Path, kind: Kind) -> Result<()> {
         std::fs::write(path, &self.bytes)
-            .explain(Kind::Failed, || format!("cannot write {}", path.display()))
+            .explain(kind, || format!("cannot write {}", path.display()))
             .map_err(|e| e.hint("set TMPDIR to a directory with room for the definitions of all tables"))
     }
 }

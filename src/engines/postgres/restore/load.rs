@@ -74,7 +74,7 @@ impl Postgres {
     ) -> Result<(Archive, Vec<String>)> {
         if let Some(ids) = ids {
             std::fs::write(list, list_file(&plan.head.toc, ids))
-                .explain(Kind::Failed, || format!("cannot write {}", list.display()))?;
+                .explain(plan.local(), || format!("cannot write {}", list.display()))?;
         }
         let files = Files { toc: Path::new(""), list: ids.map(|_| list) };
         let arguments = passes::arguments(Pass::Data, plan.options, files, plan.stops(admin), 1);
