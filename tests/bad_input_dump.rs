@@ -231,6 +231,8 @@ fn a_killed_run_leaves_a_lease_that_runs_out_and_garbage_that_prune_removes() {
     assert!(told(&patient).contains("\"kind\":\"leased\""), "{patient:?}");
 
     running.signal(Signal::SIGKILL);
+    // Nobody else would end the tool.
+    tools.go_on();
     assert_eq!(running.end().code, -1);
     assert_eq!(case.open_uploads(), 1);
     let pruned = case.run(&["prune", "orders", "--json"]);
