@@ -99,6 +99,33 @@ fn a_dump_that_lies() {
 }
 
 #[test]
+fn warnings_of_tools_that_end_well_are_kept_with_the_backup() {
+    let server = shared(17);
+    let password = common::postgres::PASSWORD.replace('\'', "'\\''");
+    for tool in ["pg_dump", "pg_dumpall"] {
+        let script = format!(
+            "echo '{tool}: warning: something odd' >&2; echo 'and {password}' >&2
+             for n in $(seq 30); do echo \"line $n\" >&2; done
+             exec \"$real\" \"$@\""
+        );
+        let tools = Tools::with(tool, &server.bin, &script);
+        let case = Case::file(&orders(filled(), &tools.config()));
+        let ran = case.run(&["backup", "orders", "--no-progress", "--json"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let line = ran.lines().remove(0);
+        let warnings: Vec<&str> =
+            line["warnings"].as_array().unwrap().iter().map(|warning| warning.as_str().unwrap()).collect();
+        let own: Vec<&&str> = warnings.iter().filter(|line| line.starts_with(&format!("{tool}: "))).collect();
+        assert_eq!(own.len(), 21, "{warnings:?}");
+        assert_eq!(*own[0], format!("{tool}: warning: something odd"));
+        assert_eq!(*own[1], format!("{tool}: and ***"));
+        assert_eq!(*own[20], format!("{tool}: and 12 more lines"));
+        let shown = case.run(&["show", "orders", line["id"].as_str().unwrap()]);
+        assert!(shown.stdout.contains("something odd"), "{shown:?}");
+    }
+}
+
+#[test]
 fn the_server_is_killed() {
     let server = Server::start(17, Extra::default());
     let database = wait(server.database());
@@ -204,6 +231,8 @@ fn a_killed_run_leaves_a_lease_that_runs_out_and_garbage_that_prune_removes() {
     assert!(told(&patient).contains("\"kind\":\"leased\""), "{patient:?}");
 
     running.signal(Signal::SIGKILL);
+    // Nobody else would end the tool.
+    tools.go_on();
     assert_eq!(running.end().code, -1);
     assert_eq!(case.open_uploads(), 1);
     let pruned = case.run(&["prune", "orders", "--json"]);

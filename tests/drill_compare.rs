@@ -384,3 +384,33 @@ async fn a_backup_of_15_restored_into_17_is_equal() {
         compare(&connection(new, &restored), &inventory, &means, &Progress::default()).await.unwrap();
     assert_eq!(comparison.differences, Vec::<String>::new());
 }
+
+/// What an extension with `schema = pg_catalog` would have; none of those that come with the server has.
+const CONFIGURATION: &str = "SET allow_system_table_mods = on;
+    CREATE EXTENSION hstore;
+    CREATE TABLE pg_catalog.lifeboat_conf (key text, custom bool);
+    INSERT INTO pg_catalog.lifeboat_conf VALUES ('own', true), ('brought by the extension', false);
+    ALTER EXTENSION hstore ADD TABLE pg_catalog.lifeboat_conf;
+    UPDATE pg_extension SET extconfig = ARRAY['pg_catalog.lifeboat_conf'::regclass::oid], extcondition = ARRAY['WHERE custom']
+     WHERE extname = 'hstore'";
+
+#[tokio::test]
+async fn configuration_of_an_extension_in_the_systems_schema_is_compared() {
+    let server = shared(17);
+    let source = server.database().await;
+    server.sql(&source, CONFIGURATION).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut inventory = dump(server, &source, file.path(), &[]);
+    let item = inventory.items.iter_mut().find(|item| item.name == "lifeboat_conf").unwrap();
+    assert_eq!((item.schema.as_str(), item.rows), ("pg_catalog", 1));
+    // A backup asks the source for the condition; an archive alone does not tell it.
+    item.plan["filter"] = "WHERE custom".into();
+    let restored = unique("copy");
+    server.sql("postgres", &format!("CREATE DATABASE {restored} TEMPLATE {source}")).await;
+    let pair = Pair { server, inventory, restored };
+    assert_eq!(pair.compare(&pair.restored).await.differences, [""; 0]);
+    let changed =
+        pair.changed(&["SET allow_system_table_mods = on; DELETE FROM pg_catalog.lifeboat_conf"]).await;
+    let found = pair.compare(&changed).await.differences;
+    assert_eq!(found, ["table pg_catalog.lifeboat_conf: 1 row missing: 1 in the backup, 0 restored"]);
+}

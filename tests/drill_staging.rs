@@ -50,6 +50,38 @@ async fn a_site_removes_its_database_with_everyone_in_it() {
 }
 
 #[tokio::test]
+async fn a_sweep_spares_what_somebody_claims_and_a_site_claims_its_name() {
+    // A server of its own: the names are in the past, and any drill may sweep them.
+    let server = Server::start(17, Extra::default());
+    let [claimed, left] = ["claimedx", "leftover"].map(|end| format!("lifeboat_drill_20200101000000_{end}"));
+    for name in [&claimed, &left] {
+        server.sql("postgres", &format!("CREATE DATABASE {name}")).await;
+    }
+    let there = "SELECT datname::text FROM pg_database WHERE datname ~ '^lifeboat_drill_' ORDER BY 1";
+    let key = |name: &str| format!("hashtextextended('lifeboat {name}' COLLATE \"C\", 0)");
+    let owner = server.session("template1").await;
+    owner.batch_execute(&format!("SELECT pg_advisory_lock_shared({})", key(&claimed))).await.unwrap();
+    let asking = server.session("postgres").await;
+    let names = async || -> Vec<String> {
+        asking.query(there, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    };
+
+    let first = site(&server, &server.url("postgres"), "17.1").await.unwrap();
+    assert_eq!(names().await, [claimed.as_str()]);
+    let name = first.target().database.unwrap();
+    let free = format!("SELECT pg_try_advisory_lock({0}) AND pg_advisory_unlock({0})", key(&name));
+    assert!(!asking.query_one(&free, &[]).await.unwrap().get::<_, bool>(0), "the site claims its name");
+    drop(first);
+    drop(owner);
+    // The server takes a moment to see the end of a session.
+    let began = std::time::Instant::now();
+    while !asking.query_one(&free, &[]).await.unwrap().get::<_, bool>(0) || !names().await.is_empty() {
+        assert!(began.elapsed().as_secs() < 60, "claims outlive their sessions");
+        drop(site(&server, &server.url("postgres"), "17.1").await.unwrap());
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_fit_is_refused() {
     let server = shared(15);
     let refused = site(server, &server.url("postgres"), "17.2").await.unwrap_err();

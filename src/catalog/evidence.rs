@@ -1,6 +1,6 @@
 //! Evidence: the record of each drill, kept beside the backups, for longer than them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -91,6 +91,7 @@ pub fn expired<'e>(
         let time = newest.entry((&drill.id, drill.passed)).or_insert(drill.time);
         *time = drill.time.max(*time);
     }
+    let existing: HashSet<&BackupId> = existing.iter().collect();
     let is_old =
         |drill: &Evidence| now.signed_duration_since(drill.time).to_std().is_ok_and(|age| age > keep);
     let decides = |drill: &Evidence| {

@@ -127,7 +127,10 @@ impl Catalog {
         let mut swept = Swept::default();
         for upload in &garbage.uploads {
             lease.check()?;
-            swept.errors.extend(self.store().abort_upload(upload).await.err());
+            match self.store().abort_upload(upload).await {
+                Ok(()) => swept.uploads += 1,
+                Err(error) => swept.errors.push(error),
+            }
         }
         for key in garbage.uses.iter().chain(&garbage.holds) {
             lease.check()?;

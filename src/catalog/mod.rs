@@ -8,6 +8,7 @@ pub mod commit;
 pub mod evidence;
 pub mod facts;
 pub mod find;
+pub mod gap;
 pub mod garbage;
 pub mod id;
 pub mod keys;

@@ -45,6 +45,8 @@ pub struct Swept {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Uploads that were aborted.
+    pub uploads: u64,
     /// One error for each object that the store refused to delete.
     pub errors: Vec<Error>,
 }

@@ -159,8 +159,16 @@ pub async fn run(cli: Cli) -> u8 {
         Err(error) => return conclude(&context.ui, Err(error.into())),
     };
     tokio::select! {
-        outcome = Box::pin(command.run(&context)) => conclude(&context.ui, outcome),
-        signal = signals.second(canceller) => Kind::Interrupted(signal).exit_code(),
+        outcome = async {
+            let outcome = Box::pin(command.run(&context)).await;
+            // A child that was told to stop may take a moment; without us nobody would end it.
+            crate::pipeline::child::settle().await;
+            outcome
+        } => conclude(&context.ui, outcome),
+        signal = signals.second(canceller) => {
+            crate::pipeline::child::kill_all();
+            Kind::Interrupted(signal).exit_code()
+        }
     }
 }
 

@@ -101,7 +101,7 @@ pub struct Evidence {
     pub rpo_seconds: f64,
     /// The policy's.
     pub rpo_objective_seconds: Option<f64>,
-    /// The worst gap between consecutive recovery points in the last 30 days.
+    /// The worst gap between recovery points in the last 7 days, the time since the newest included.
     pub worst_gap_seconds: Option<f64>,
     /// The verdicts on the objectives.
     pub objectives: Vec<Judgement>,

@@ -5,8 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// How far back the worst gap between recovery points is looked for, in days.
-pub const GAP_WINDOW_DAYS: i64 = 30;
+use crate::catalog::gap::worst_gap;
 
 /// What the policy wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,20 +100,9 @@ pub fn age_seconds(recovery_point: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
     seconds(now - recovery_point)
 }
 
-/// The worst gap in seconds between consecutive recovery points that reaches into the
-/// [`GAP_WINDOW_DAYS`] before `now`; points after `now` are left out. `None` with fewer than two.
-///
-/// A gap that began before the window counts whole when it ended inside: the data was at risk all
-/// that time. The time since the newest point is not a gap between two points: see [`age_seconds`].
+/// The worst gap in seconds; see [`worst_gap`].
 pub fn worst_gap_seconds(points: &[DateTime<Utc>], now: DateTime<Utc>) -> Option<f64> {
-    let opens = now - TimeDelta::days(GAP_WINDOW_DAYS);
-    let mut points: Vec<_> = points.iter().copied().filter(|point| *point <= now).collect();
-    points.sort_unstable();
-    points
-        .windows(2)
-        .filter(|pair| pair[1] > opens)
-        .map(|pair| seconds(pair[1] - pair[0]))
-        .max_by(f64::total_cmp)
+    worst_gap(points.iter().copied(), now).map(|gap| gap.as_secs_f64())
 }
 
 fn seconds(span: TimeDelta) -> f64 {
@@ -130,20 +118,6 @@ mod tests {
     }
 
     const HOUR: f64 = 3600.0;
-
-    #[test]
-    fn the_worst_gap_reaches_into_the_window() {
-        let now = at("2026-11-30T00:00:00Z");
-        let daily = ["2026-11-27T02:00:00Z", "2026-11-29T02:00:00Z", "2026-11-28T02:10:00Z"].map(at);
-        assert_eq!(worst_gap_seconds(&daily, now), Some(24.0 * HOUR + 600.0));
-        // Wholly before the window: not counted. Ending inside: counted whole.
-        let old = ["2026-09-01T00:00:00Z", "2026-10-20T00:00:00Z", "2026-11-01T00:00:00Z"].map(at);
-        assert_eq!(worst_gap_seconds(&old, now), Some(12.0 * 24.0 * HOUR));
-        assert_eq!(worst_gap_seconds(&old[..2], now), None);
-        assert_eq!(worst_gap_seconds(&old[2..], now), None);
-        let future = ["2026-11-29T00:00:00Z", "2027-11-29T00:00:00Z"].map(at);
-        assert_eq!(worst_gap_seconds(&future, now), None);
-    }
 
     #[test]
     fn ages_are_never_negative() {

@@ -162,7 +162,7 @@ pub async fn act(
     let swept = catalog.sweep(&prospect.garbage, lease, now).await?;
     deed.freed_bytes += swept.bytes;
     deed.garbage_objects += swept.objects;
-    deed.aborted_uploads += prospect.garbage.uploads.len() as u64;
+    deed.aborted_uploads += swept.uploads;
     deed.errors.extend(swept.errors);
     let old: Vec<&Evidence> = prospect.old_evidence.iter().collect();
     lease.check()?;
@@ -186,7 +186,40 @@ fn guard(plan: &Plan) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::catalog::lease::LeaseOptions;
+    use crate::catalog::run::Run;
+    use crate::clock::Clock;
+    use crate::stores::faulty::{Fault, FaultyStore, Operation, Rule};
+    use crate::stores::memory::MemoryStore;
+    use crate::stores::{SharedStore, Store as _};
+
+    #[tokio::test]
+    async fn only_uploads_that_were_aborted_are_counted() {
+        let faulty = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
+        let store: SharedStore = faulty.clone();
+        let catalog = Catalog::new(store.clone(), "orders").unwrap();
+        let now = Utc::now();
+        for name in ["first", "second", "third"] {
+            let key = format!("{}{name}", catalog.keys().data(&BackupId::new(now)));
+            store.upload(&key).await.unwrap();
+        }
+        faulty.add(Rule::new(Operation::AbortUpload, "/second", Fault::Fail).always());
+        let run = Run::new(now, "host", 1, "prune");
+        let lease = Lease::acquire(&catalog, &run, &LeaseOptions::default(), Clock::start()).await.unwrap();
+        let retention = Retention::default();
+        let rules =
+            Rules { retention: &retention, evidence_keep: Duration::MAX, garbage_grace: Duration::ZERO };
+        let later = now + chrono::TimeDelta::hours(1);
+        let prospect = look(&catalog, rules, Some(later), later).await.unwrap();
+        assert_eq!(prospect.garbage.uploads.len(), 3);
+        let mut deed = Deed::default();
+        let error = act(&catalog, &prospect, &lease, later, &mut deed).await.unwrap_err();
+        assert_eq!((error.kind(), deed.aborted_uploads), (Kind::Store, 2));
+        assert_eq!(faulty.open_uploads("").await.unwrap().len(), 1);
+    }
 
     #[test]
     fn a_plan_that_keeps_nothing_is_refused() {

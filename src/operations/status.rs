@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::catalog::gap::worst_gap;
 use crate::catalog::list::{BackupSummary, Listing};
 use crate::units::time;
 
@@ -45,8 +46,7 @@ pub struct Standing {
     pub newest_proven: Option<Newest>,
     /// The time since the newest recovery point.
     pub recovery_point_age: Option<Duration>,
-    /// The longest time between two recovery points that follow each other, or since the newest, among the
-    /// backups of the last [`GAP_WINDOW`] that are still there.
+    /// The worst gap between recovery points of the backups that are still there; see [`worst_gap`].
     pub worst_gap: Option<Duration>,
     /// What is not as promised. Empty: all is well.
     pub misses: Vec<Miss>,
@@ -58,9 +58,6 @@ pub struct Standing {
     pub stored_bytes: u64,
 }
 
-/// The worst gap is looked for in this time before now: what is older has been thinned out by retention.
-pub const GAP_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
 /// Judges a source at `now`.
 pub fn judge(listing: &Listing, promises: &Promises, now: DateTime<Utc>) -> Standing {
     let newest = listing.newest();
@@ -70,7 +67,7 @@ pub fn judge(listing: &Listing, promises: &Promises, now: DateTime<Utc>) -> Stan
         newest: newest.map(|backup| found(backup, now)),
         newest_proven: proven.map(|backup| found(backup, now)),
         recovery_point_age,
-        worst_gap: worst_gap(listing, now),
+        worst_gap: worst_gap(listing.backups.iter().map(|backup| backup.time), now),
         misses: Vec::new(),
         warnings: warnings(listing, now),
         backups: listing.backups.len() as u64,
@@ -112,16 +109,6 @@ fn misses(standing: &Standing, promises: &Promises) -> Vec<Miss> {
     judge("freshness", "the newest backup", age(&standing.newest), promises.freshness);
     judge("proven_within", "the newest proven backup", age(&standing.newest_proven), promises.proven_within);
     misses
-}
-
-fn worst_gap(listing: &Listing, now: DateTime<Utc>) -> Option<Duration> {
-    let window = TimeDelta::from_std(GAP_WINDOW).unwrap_or(TimeDelta::MAX);
-    let mut times: Vec<DateTime<Utc>> = listing.backups.iter().map(|backup| backup.time).collect();
-    times.sort_unstable();
-    let newest = *times.last()?;
-    let recent = times.windows(2).filter(|pair| now - pair[0] <= window);
-    let between = recent.map(|pair| since(pair[0], pair[1])).max().unwrap_or_default();
-    Some(between.max(since(newest, now)))
 }
 
 fn warnings(listing: &Listing, now: DateTime<Utc>) -> Vec<String> {

@@ -7,6 +7,7 @@
 mod chunks;
 mod lines;
 mod pipes;
+mod running;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,12 +24,14 @@ use tokio::task::JoinHandle;
 pub use chunks::Chunks;
 pub use lines::OnLine;
 pub use pipes::{Input, Output, human_bytes};
+pub use running::{kill_all, settle};
 
 use super::object::CleanEnd;
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 use lines::Messages;
 use pipes::Traffic;
+use running::Running;
 
 /// How long a child may take after SIGTERM before SIGKILL.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(5);
@@ -86,6 +89,7 @@ pub struct Child {
     /// `None` once it was handed to the task that ends it.
     process: Option<tokio::process::Child>,
     pid: Pid,
+    running: Running,
     input: Option<Input>,
     output: Option<Output>,
     traffic: Arc<Traffic>,
@@ -151,12 +155,14 @@ pub fn spawn(spec: Spec) -> Result<Child> {
     })?;
     let missing = |what: &str| Error::new(Kind::Failed, format!("{} has no {what}", spec.name));
     let pid = process.id().ok_or_else(|| missing("process id"))?;
+    let pid = Pid::from_raw(i32::try_from(pid).map_err(|_| missing("usable process id"))?);
     let traffic = Arc::new(Traffic::default());
     let output = process.stdout.take().ok_or_else(|| missing("standard output"))?;
     let stderr = process.stderr.take().ok_or_else(|| missing("standard error"))?;
     let input = process.stdin.take().map(|pipe| Input::new(pipe, Arc::clone(&traffic)));
     Ok(Child {
-        pid: Pid::from_raw(i32::try_from(pid).map_err(|_| missing("usable process id"))?),
+        pid,
+        running: Running::begin(pid),
         process: Some(process),
         input,
         output: Some(Output::new(output, Arc::clone(&traffic))),
@@ -247,6 +253,7 @@ impl Child {
         let messages = self.last_messages().await;
         // It has ended and is reaped: nothing is left to stop.
         self.process = None;
+        self.running.ended();
         self.guard = None;
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
         Ok(Outcome {
@@ -279,6 +286,7 @@ impl Child {
     pub async fn stop(mut self) {
         if let Some(process) = self.process.take() {
             end(process, self.pid, self.patience).await;
+            self.running.ended();
         }
     }
 }
@@ -287,12 +295,14 @@ impl Drop for Child {
     fn drop(&mut self) {
         let Some(process) = self.process.take() else { return };
         let (pid, patience, guard) = (self.pid, self.patience, self.guard.take());
+        let running = std::mem::take(&mut self.running);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => {
                 // At once, so that the signal goes out even when the runtime is about to end.
                 let _ = killpg(pid, Signal::SIGTERM);
                 runtime.spawn(async move {
                     end(process, pid, patience).await;
+                    running.ended();
                     drop(guard);
                 });
             }

@@ -84,10 +84,10 @@ fn starts(sizes: &[u32]) -> Vec<u64> {
     out
 }
 
-/// The place of a raw position, from what [`FrameTable::raw_starts`] gave.
-pub fn place_of(raw_starts: &[u64], at: u64) -> Place {
-    let frame = raw_starts.partition_point(|&start| start <= at).saturating_sub(1);
-    Place { frame: frame as u32, offset: at - raw_starts[frame] }
+/// The place of a raw position, from what [`FrameTable::raw_starts`] gave; `None` where there is none.
+pub fn place_of(raw_starts: &[u64], at: u64) -> Option<Place> {
+    let frame = raw_starts.partition_point(|&start| start <= at).checked_sub(1)?;
+    Some(Place { frame: u32::try_from(frame).ok()?, offset: at.checked_sub(*raw_starts.get(frame)?)? })
 }
 
 /// Decides where frames end. Feed it bytes and starts of items; it hands over whole frames.
@@ -273,9 +273,10 @@ mod tests {
         table.push(10, 5);
         table.push(20, 6);
         let starts = table.raw_starts();
-        assert_eq!(place_of(&starts, 0), Place { frame: 0, offset: 0 });
-        assert_eq!(place_of(&starts, 9), Place { frame: 0, offset: 9 });
-        assert_eq!(place_of(&starts, 10), Place { frame: 1, offset: 0 });
+        assert_eq!(place_of(&starts, 0), Some(Place { frame: 0, offset: 0 }));
+        assert_eq!(place_of(&starts, 9), Some(Place { frame: 0, offset: 9 }));
+        assert_eq!(place_of(&starts, 10), Some(Place { frame: 1, offset: 0 }));
+        assert_eq!(place_of(&[], 0), None);
         assert!(table.check("x", 30, 11).is_ok());
         assert_eq!(table.check("x", 31, 11).unwrap_err().kind(), Kind::Damaged);
     }

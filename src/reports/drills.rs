@@ -95,7 +95,7 @@ fn label(name: &str) -> &str {
     match name {
         "rto" => "RTO (recovery time)",
         "rpo" => "RPO (age of the recovery point)",
-        "worst_gap" => "worst gap in 30 days",
+        "worst_gap" => "worst gap in 7 days",
         other => other,
     }
 }

@@ -209,7 +209,7 @@ async fn garbage_is_what_is_old_and_belongs_to_nothing() {
 
     let (catalog, lease) = pruner(&store.view()).await;
     let swept = catalog.sweep(&old, &lease, epoch()).await.unwrap();
-    assert_eq!((swept.objects, swept.bytes, swept.errors.len()), (1, 5, 0));
+    assert_eq!((swept.objects, swept.bytes, swept.uploads, swept.errors.len()), (1, 5, 1, 0));
     let left = catalog.garbage(store.now(), GARBAGE_GRACE, Some(&current)).await.unwrap();
     assert_eq!(left.holds, [format!("orders/holds/{stale}.json")], "its data is gone only now");
     assert!(

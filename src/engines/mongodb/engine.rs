@@ -101,7 +101,7 @@ impl Mongo {
             from.progress().add_raw(chunk.len() as u64);
         }
         let summary = counting.reader.finish()?;
-        Ok(counting.tally.inventory(&summary, &|at| Some(place_of(&starts, at))))
+        Ok(counting.tally.inventory(&summary, &|at| place_of(&starts, at)))
     }
 
     /// mongod, from the staging's or source's directory or the `PATH`.

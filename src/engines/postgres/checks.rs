@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::connect::{Session, connect, summary};
+use super::exhausted;
 use super::resolve::Connection;
 use super::settings::{self, quote_identifier};
 use crate::engines::Query;
@@ -184,6 +185,11 @@ pub async fn amcheck(
             ))
         }
         _ => {
+            if let Some(line) = exhausted::first(outcome.facts.messages.iter().map(String::as_str)) {
+                let what = format!("pg_amcheck could not look at all: {line}");
+                return Err(Error::new(Kind::Unreachable, what)
+                    .hint("look into the staging server's log, disk and memory, and run it again"));
+            }
             let last = outcome.facts.messages.last().map_or("no message", String::as_str);
             Err(Error::new(Kind::Failed, format!("pg_amcheck failed: {last}"))
                 .hint("set drill.amcheck = \"off\" in the policy to go without it"))

@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 use crate::engines::postgres::dump::DUMP;
 use crate::engines::postgres::properties::Properties;
 use crate::engines::postgres::resolve::{self, Connection, Inputs};
+use crate::engines::postgres::restore::leftovers;
 use crate::engines::postgres::tools::{Tool, Tools};
 use crate::engines::postgres::{archive, connect, privileges, settings};
 use crate::engines::{
@@ -153,6 +154,7 @@ impl Engine for Postgres {
     async fn preflight(&self) -> Result<Vec<Finding>> {
         let session = connect::connect(&self.connection).await?;
         let mut findings = privileges::look(&session).await?.findings;
+        findings.extend(leftovers::look(&session).await?);
         let tools = self.tools().await?;
         for name in ["pg_dump", "pg_dumpall"] {
             findings.push(match tools.choose(name, session.major()) {
@@ -179,7 +181,7 @@ impl Engine for Postgres {
             from.progress().add_raw(chunk.len() as u64);
         }
         let archive = reader.finish()?;
-        let mut inventory = archive::inventory::inventory(&archive, &|at| Some(place_of(&starts, at)));
+        let mut inventory = archive::inventory::inventory(&archive, &|at| place_of(&starts, at));
         inventory.settings = settings::recorded();
         Ok(inventory)
     }

@@ -49,6 +49,20 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("unix_socket_permissions", "0700"),
 ];
 
+/// How long `initdb` may take, which needs a few seconds and writes 40 MB.
+const INITDB_PATIENCE: Duration = Duration::from_secs(5 * 60);
+
+/// Waits for the end of `initdb`, but not for ever: a disk that hangs would keep the drill from its verdict.
+async fn ended(child: Child, patience: Duration) -> Result<std::process::Output> {
+    match tokio::time::timeout(patience, child.wait_with_output()).await {
+        Ok(output) => output.explain(Kind::Unreachable, || "initdb was lost".to_owned()),
+        Err(_) => {
+            Err(Error::new(Kind::Unreachable, format!("initdb did not end within {} s", patience.as_secs()))
+                .hint("look at the disk of TMPDIR; a staging server by URL needs no initdb"))
+        }
+    }
+}
+
 /// A running throwaway server.
 #[derive(Debug)]
 pub struct Ephemeral {
@@ -93,8 +107,8 @@ impl Ephemeral {
             .spawn()
             .explain(Kind::Unreachable, || format!("cannot run {}", bin.join("initdb").display()))?;
         watcher.guard(child.id()).await?;
-        let output =
-            child.wait_with_output().await.explain(Kind::Unreachable, || "initdb was lost".to_owned())?;
+        // When it takes too long it is ended by the watcher, with the directory.
+        let output = ended(child, INITDB_PATIENCE).await?;
         watcher.guard(None).await?;
         if !output.status.success() {
             let text = last_lines(&String::from_utf8_lossy(&output.stderr));

@@ -2,12 +2,14 @@
 
 pub mod archive;
 pub mod checks;
+mod claim;
 pub mod compare;
 pub mod connect;
 mod drilling;
 pub mod dump;
 mod engine;
 pub mod ephemeral;
+mod exhausted;
 pub mod globals;
 pub mod holder;
 pub mod identity;

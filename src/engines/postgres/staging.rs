@@ -12,10 +12,12 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use tokio::sync::Mutex;
 
+use super::claim::{CLAIMED, Claim};
 use super::connect::{Session, connect};
 use super::ephemeral::Ephemeral;
 use super::identity::Identity;
 use super::resolve::Connection;
+use super::restore::leftovers;
 use super::settings::quote_identifier;
 use crate::engines::{Endpoint, Finding, Origin, Site, Target};
 use crate::error::{Error, Kind, Result};
@@ -26,7 +28,7 @@ pub const PREFIX: &str = "lifeboat_drill_";
 /// The time in the name, in UTC by the staging server's clock.
 const STAMP: &str = "%Y%m%d%H%M%S";
 
-/// A drill's database that is older than this, with nobody connected to it, was left by a killed drill.
+/// A drill's database that is older than this, with nobody connected to it and no claim on it, was left by a killed drill.
 pub const LEFT_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// How long sessions may take to end after they were told to.
@@ -53,6 +55,8 @@ pub struct ServerSite {
     connection: Connection,
     database: String,
     shown: String,
+    /// Tells the sweeps of other drills that this one lives, however long it lasts.
+    _claim: Claim,
 }
 
 impl ServerSite {
@@ -78,8 +82,8 @@ impl ServerSite {
         let same = if is_source_server(&identity, origin) { " (the source's own server)" } else { "" };
         let shown =
             format!("{}, PostgreSQL {}{same}", connection.with_database(&database), identity.version_text);
-        session.close().await?;
-        Ok(ServerSite { endpoint, connection, database, shown })
+        let claim = Claim::keep(session, connection.clone(), database.clone()).await?;
+        Ok(ServerSite { endpoint, connection, database, shown, _claim: claim })
     }
 }
 
@@ -124,10 +128,12 @@ async fn remove(session: &Session, database: &str) -> Result<()> {
 /// Removes the databases of drills that were killed. One that cannot be removed is left for the next.
 async fn sweep(session: &Session) -> Result<()> {
     let now = clock(session).await?;
-    let sql = "SELECT d.datname::text FROM pg_catalog.pg_database d \
-               WHERE pg_catalog.starts_with(d.datname::text, $1) \
-                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)";
-    for row in session.query(sql, &[&PREFIX]).await? {
+    let sql = format!(
+        "SELECT d.datname::text FROM pg_catalog.pg_database d \
+         WHERE pg_catalog.starts_with(d.datname::text, $1) AND NOT {CLAIMED} \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)"
+    );
+    for row in session.query(&sql, &[&PREFIX]).await? {
         let name: String = row.get(0);
         let old = begun(&name).is_some_and(|time| (now - time).to_std().is_ok_and(|age| age > LEFT_AFTER));
         // Without FORCE: somebody who came since the list was made has a reason.
@@ -186,6 +192,7 @@ pub async fn preflight_server(connection: &Connection) -> Result<Vec<Finding>> {
     if findings.is_empty() {
         findings.push(Finding::ok("staging", format!("{connection} takes drills")));
     }
+    findings.extend(leftovers::look(&session).await?);
     session.close().await?;
     Ok(findings)
 }

@@ -112,7 +112,7 @@ check          1.0s  #
 MEASURED                         ACTUAL  OBJECTIVE  VERDICT
 RTO (recovery time)              1m 23s         5m  met
 RPO (age of the recovery point)      1h         1d  met
-worst gap in 30 days              1d 1h         1d  MISSED
+worst gap in 7 days               1d 1h         1d  MISSED
 
 compared 42 items with 1,234,567 rows and 120 definitions: all equal
 

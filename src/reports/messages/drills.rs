@@ -51,7 +51,7 @@ pub struct Drill {
     pub checks: Vec<Check>,
     /// From the start until the data was restored, nothing checked yet; `null` when it was not.
     pub restored_seconds: Option<f64>,
-    /// The worst gap between recovery points in 30 days; `null` with fewer than two.
+    /// The worst gap between recovery points in 7 days, the time since the newest included.
     pub worst_gap_seconds: Option<f64>,
     /// `rto` and `rpo`, those that were missed.
     pub objectives_missed: Vec<String>,

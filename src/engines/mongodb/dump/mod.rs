@@ -62,7 +62,7 @@ impl Mongo {
         let dumped = self.one_dump(&server, &tool, &plan, sink, progress).await?;
         check_seen(&plan, &dumped)?;
         let starts = sink.frames_of(DUMP).map(|table| table.raw_starts()).unwrap_or_default();
-        let place = |at: u64| -> Option<Place> { Some(place_of(&starts, at)) };
+        let place = |at: u64| -> Option<Place> { place_of(&starts, at) };
         let mut inventory = dumped.tally.inventory(&dumped.summary, &place);
         let mut warnings: Vec<String> = plan.warnings().chain(dumped.warnings).collect();
 

@@ -1,6 +1,6 @@
 //! Compares the set of definitions, and looks for those that are there but not valid.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::engines::postgres::connect::Session;
 use crate::error::Result;
@@ -165,13 +165,17 @@ pub fn judge_not_valid(
     same_tools: bool,
 ) -> (Vec<String>, Vec<String>) {
     let (mut differences, mut notes) = (Vec::new(), Vec::new());
+    let known: HashSet<(&str, &str)> = backup
+        .iter()
+        .filter(|d| d.kind.contains("CONSTRAINT"))
+        .map(|d| (d.schema.as_str(), d.name.as_str()))
+        .collect();
+    let other: HashSet<(&str, &str)> =
+        other_text.iter().map(|(_, schema, name)| (schema.as_str(), name.as_str())).collect();
     for constraint in found {
         let entry_name = format!("{} {}", constraint.table, constraint.name);
-        let in_backup = backup
-            .iter()
-            .any(|d| d.schema == constraint.schema && d.name == entry_name && d.kind.contains("CONSTRAINT"));
-        let differs =
-            other_text.iter().any(|(_, schema, name)| *schema == constraint.schema && *name == entry_name);
+        let entry = (constraint.schema.as_str(), entry_name.as_str());
+        let (in_backup, differs) = (known.contains(&entry), other.contains(&entry));
         let text = format!(
             "constraint {} on {}.{} is NOT VALID",
             constraint.name, constraint.schema, constraint.table

@@ -24,7 +24,8 @@ pub struct Relation {
     pub extension: bool,
 }
 
-/// All tables, partition roots, materialized views and sequences that are not the system's.
+/// All tables, partition roots, materialized views and sequences that are not the system's, and what
+/// extensions keep in the system's schema and have dumped (their configuration).
 ///
 /// # Errors
 /// Those of the session.
@@ -35,7 +36,8 @@ pub async fn list(session: &Session) -> Result<BTreeMap<Name, Relation>> {
                          AND d.objid = c.oid AND d.deptype = 'e') \
                FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                WHERE c.relkind IN ('r', 'p', 'm', 'S') \
-                 AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'";
+                 AND (n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+                      OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig)))";
     let rows = session.query(sql, &[]).await?;
     Ok(rows
         .iter()

@@ -207,6 +207,12 @@ fn of_server(db: &tokio_postgres::error::DbError, connection: &Connection, host:
         let hint = format!("run GRANT CONNECT ON DATABASE \"{database}\" TO \"{user}\"");
         return stop(format!("{host} does not let `{user}` into `{database}`: {said}"), &hint);
     }
+    if said.contains("not currently accepting connections") {
+        let hint = format!(
+            "if no restore of it runs, a killed one may have closed it: run ALTER DATABASE \"{database}\" WITH ALLOW_CONNECTIONS true, and `lifeboat doctor`"
+        );
+        return stop(format!("{host} lets nobody into `{database}`: {said}"), &hint);
+    }
     if said.contains("unsupported startup parameter") {
         return stop(
             format!("{host} is a connection pooler that refuses server options: {said}"),
@@ -249,6 +255,8 @@ pub enum SqlProblem {
     Missing,
     /// A deadlock was broken, or a standby cancelled for recovery (40P01, 40001).
     Conflict,
+    /// The server ran out of disk, memory or connections (class 53), or its disk fails (58030).
+    Exhausted,
     /// Anything else.
     Other,
 }
@@ -262,6 +270,8 @@ pub fn problem(cause: &tokio_postgres::Error) -> SqlProblem {
     match db.code().code() {
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04" => SqlProblem::Lost,
         code if code.starts_with("08") => SqlProblem::Lost,
+        "58030" => SqlProblem::Exhausted,
+        code if code.starts_with("53") => SqlProblem::Exhausted,
         "42501" => SqlProblem::Forbidden,
         "55P03" => SqlProblem::LockTimeout,
         "42P01" | "3F000" | "42704" => SqlProblem::Missing,

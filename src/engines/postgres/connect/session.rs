@@ -145,6 +145,10 @@ impl Session {
                 format!("a statement on {connection} gave way to another session: {said}"),
             )
             .hint("run it again when no DDL runs"),
+            SqlProblem::Exhausted => {
+                Error::new(Kind::Unreachable, format!("{connection} ran out of something: {said}"))
+                    .hint("give the server more disk, memory or connections, and look into its log")
+            }
             SqlProblem::Missing | SqlProblem::Other => {
                 Error::new(Kind::Failed, format!("a statement failed on {connection}: {said}"))
             }

@@ -6,6 +6,7 @@
 //! So `pg_dump` waits for locks only so long; then everything is released and tried again.
 
 mod extensions;
+mod said;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,8 @@ struct Dumped {
     archive: Archive,
     holder: Holder,
     seconds: f64,
+    /// What `pg_dump` said, though it ended well.
+    warnings: Vec<String>,
 }
 
 /// How one attempt with one snapshot ended.
@@ -66,6 +69,7 @@ impl Postgres {
         let dumped = self.with_retries(&tool, session.version(), sink, progress).await?;
         let mut inventory = self.count(&dumped, sink)?;
         extensions::fill_filters(&session, &mut inventory).await?;
+        warnings.extend(dumped.warnings.iter().cloned());
         if dumped.holder.standby {
             warnings.push("the source is a standby: rows of unlogged tables are not in the backup".into());
         }
@@ -76,8 +80,8 @@ impl Postgres {
 
         progress.phase("globals");
         let globals_began = Instant::now();
-        let (globals, warning) = self.dump_globals(&session, sink).await?;
-        warnings.extend(warning);
+        let (globals, more) = self.dump_globals(&session, sink).await?;
+        warnings.extend(more);
         let globals_seconds = globals_began.elapsed().as_secs_f64();
 
         // The proof that the snapshot lived until the last byte was read.
@@ -170,7 +174,8 @@ impl Postgres {
             let end = CleanEnd::of(format!("{} {}", tool.name, tool.version));
             let stored = writer.finish(end).await?;
             let seconds = began.elapsed().as_secs_f64();
-            return Ok(Attempt::Done(Box::new(Dumped { stored, archive, holder, seconds })));
+            let warnings = said::warnings(&tool.name, &facts.messages);
+            return Ok(Attempt::Done(Box::new(Dumped { stored, archive, holder, seconds, warnings })));
         }
         let text = facts.messages.join("\n");
         if facts.bytes_out == 0 && code == Some(1) && is_lock_timeout(&text) {
@@ -190,7 +195,7 @@ impl Postgres {
     }
 
     /// Roles and tablespaces beside the archive.
-    async fn dump_globals(&self, session: &Session, sink: &Sink) -> Result<(Stored, Option<String>)> {
+    async fn dump_globals(&self, session: &Session, sink: &Sink) -> Result<(Stored, Vec<String>)> {
         let tool = self.tools().await?.choose("pg_dumpall", session.major())?;
         let globals = globals::dump(session, &tool, &self.settings.host.environment).await?;
         let mut child = globals.child;
@@ -208,7 +213,9 @@ impl Postgres {
         let finished = child.finish().await?;
         writer.write(&text).await?;
         let end = CleanEnd::of(format!("{} {}", finished.name, tool.version));
-        Ok((writer.finish(end).await?, globals.warning))
+        let mut warnings: Vec<String> = globals.warning.into_iter().collect();
+        warnings.extend(said::warnings(&finished.name, &finished.messages));
+        Ok((writer.finish(end).await?, warnings))
     }
 
     fn spawn_pg_dump(&self, holder: &Holder, tool: &Tool, server_version: u32) -> Result<Child> {
@@ -226,7 +233,7 @@ impl Postgres {
     /// The inventory of what was stored.
     fn count(&self, dumped: &Dumped, sink: &Sink) -> Result<Inventory> {
         let starts = sink.frames_of(DUMP).map(|table| table.raw_starts()).unwrap_or_default();
-        let mut inventory = inventory::inventory(&dumped.archive, &|at| Some(place_of(&starts, at)));
+        let mut inventory = inventory::inventory(&dumped.archive, &|at| place_of(&starts, at));
         inventory.settings = settings::recorded();
         Ok(inventory)
     }

@@ -111,3 +111,13 @@ fn too_little_space_is_said_before_anything_starts() {
 fn the_url_encodes_the_path() {
     assert_eq!(percent("/tmp/a b"), "%2Ftmp%2Fa%20b");
 }
+
+#[tokio::test]
+async fn initdb_is_not_waited_for_for_ever() {
+    let hangs = Command::new("sleep").arg("1000").kill_on_drop(true).spawn().unwrap();
+    let error = ended(hangs, Duration::ZERO).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unreachable);
+    assert!(error.message().starts_with("initdb did not end within "), "{error:?}");
+    let ends = Command::new("true").spawn().unwrap();
+    assert!(ended(ends, INITDB_PATIENCE).await.unwrap().status.success());
+}

@@ -9,7 +9,17 @@ use crate::engines::{Origin, RestoreOptions};
 use crate::error::{Error, Kind, Result};
 
 /// Names of unfinished databases begin with this.
-const WORK: &str = "lifeboat_restoring_";
+pub(super) const WORK: &str = "lifeboat_restoring_";
+
+/// Names of databases that were replaced, and are about to be dropped, begin with this.
+pub(super) const REPLACED: &str = "lifeboat_replaced_";
+
+/// The comments of the two: one of these, the database's name, and the end.
+pub(super) const MARK_WORK: &str = "unfinished lifeboat restore of ";
+/// The comment of what was replaced.
+pub(super) const MARK_REPLACED: &str = "replaced by a lifeboat restore of ";
+/// How both comments go on after the name.
+pub(super) const MARK_END: &str = "; may be dropped when no restore runs";
 
 /// Databases to which a session can connect that creates others.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
@@ -43,9 +53,13 @@ pub(super) async fn check(
     let row = admin.opt("SELECT oid FROM pg_catalog.pg_database WHERE datname = $1", &[&name]).await?;
     let exists = row.is_some();
     let shown = admin.connection().with_database(name);
-    if exists && is_source(identity, row.map(|row| row.get(0)), origin, name) {
+    let oid = row.map(|row| row.get(0));
+    if exists && is_source(identity, oid, origin, name) {
         return Err(Error::new(Kind::Unreachable, format!("{shown} is the source of this backup"))
             .hint("restore under another name, look at the result, and rename the databases then"));
+    }
+    if exists && options.replace.iter().any(|typed| typed == name) && may_be_source(identity, origin, name) {
+        return Err(unknown_identity(admin, identity, &shown));
     }
     match (options.replace.iter().find(|typed| *typed != name), exists) {
         (Some(typed), _) => Err(Error::new(
@@ -75,6 +89,37 @@ fn is_source(identity: &Identity, oid: Option<u32>, origin: &Origin, name: &str)
     };
     let same_oid = oid.is_some_and(|oid| told("database_oid") == Some(oid.to_string().as_str()));
     same_cluster && (told("database") == Some(name) || same_oid)
+}
+
+/// True when the target has the source's name, and neither server's identifier tells them apart. The
+/// time of a server's start does not: it is another one after each restart.
+fn may_be_source(identity: &Identity, origin: &Origin, name: &str) -> bool {
+    let told = |key: &str| origin.server.get(key).map(String::as_str);
+    let known = told("system_identifier").is_some() && identity.system_identifier.is_some();
+    !known && told("database").is_none_or(|source| source == name)
+}
+
+fn unknown_identity(admin: &Session, identity: &Identity, shown: &Connection) -> Error {
+    let may_be = format!("{shown} has the name of this backup's source and may be it");
+    let grant = |role: &str| format!("GRANT EXECUTE ON FUNCTION pg_control_system() TO {role}");
+    let elsewhere = "or restore under another name, look at the result, and rename the databases then";
+    match identity.system_identifier {
+        None => {
+            let (database, user) = (&admin.connection().database, &admin.connection().user);
+            let why = format!("the role {user} may not read the identity of the server");
+            Error::new(Kind::Unreachable, format!("{may_be}: {why}")).hint(format!(
+                "run in the database {database} there: {}; {elsewhere}",
+                grant(&quote_identifier(user))
+            ))
+        }
+        Some(_) => {
+            let why = "the backup does not tell the identity of its server, which the role could not read";
+            Error::new(Kind::Unreachable, format!("{may_be}: {why}")).hint(format!(
+                "for later backups run in the source's database: {}; {elsewhere}",
+                grant("the role that backs up")
+            ))
+        }
+    }
 }
 
 /// Fails when a table that is to be filled has rows already.
@@ -119,7 +164,7 @@ pub(super) async fn mark(admin: &Session, work: &str, name: &str) -> Result<()> 
     if work == name {
         return Ok(());
     }
-    let comment = format!("unfinished lifeboat restore of {name}; may be dropped when no restore runs");
+    let comment = format!("{MARK_WORK}{name}{MARK_END}");
     admin
         .batch(&format!("COMMENT ON DATABASE {} IS {}", quote_identifier(work), quote_literal(&comment)))
         .await
@@ -145,14 +190,15 @@ pub(super) async fn take_place(
 ) -> Result<Vec<String>> {
     let (new, real) = (quote_identifier(work), quote_identifier(name));
     let comment = comment.map_or_else(|| "NULL".to_owned(), quote_literal);
-    admin.batch(&format!("COMMENT ON DATABASE {new} IS {comment}")).await?;
+    // The mark goes in the transaction that gives the name: until then it says what this is.
+    let rename = format!("ALTER DATABASE {new} RENAME TO {real}; COMMENT ON DATABASE {real} IS {comment}");
     if !exists {
-        admin.batch(&format!("ALTER DATABASE {new} RENAME TO {real}")).await?;
+        admin.batch(&rename).await?;
         return Ok(Vec::new());
     }
-    let old = work_name(name, false).replace(WORK, "lifeboat_replaced_");
+    let old = work_name(name, false).replace(WORK, REPLACED);
     let aside = quote_identifier(&old);
-    if let Err(error) = swap(admin, &new, &real, &aside, name).await {
+    if let Err(error) = swap(admin, &rename, &real, &aside, name).await {
         // Whichever of the two has the name now is whole; let sessions in again. The session that was
         // used so far may be what failed.
         let opened = match connect::connect(admin.connection()).await {
@@ -188,10 +234,12 @@ pub(super) async fn take_place(
 }
 
 /// Both names change at once, in one transaction: several statements of one message are one.
-async fn swap(admin: &Session, new: &str, real: &str, aside: &str, name: &str) -> Result<()> {
+async fn swap(admin: &Session, take: &str, real: &str, aside: &str, name: &str) -> Result<()> {
     admin.batch(&format!("ALTER DATABASE {real} WITH ALLOW_CONNECTIONS false")).await?;
     let end = "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity WHERE datname = $1";
-    let rename = format!("ALTER DATABASE {real} RENAME TO {aside}; ALTER DATABASE {new} RENAME TO {real}");
+    let mark = quote_literal(&format!("{MARK_REPLACED}{name}{MARK_END}"));
+    let rename =
+        format!("ALTER DATABASE {real} RENAME TO {aside}; COMMENT ON DATABASE {aside} IS {mark}; {take}");
     for attempt in 0.. {
         admin.query(end, &[&name]).await?;
         match admin.batch(&rename).await {
@@ -202,4 +250,46 @@ async fn swap(admin: &Session, new: &str, real: &str, aside: &str, name: &str) -
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(system: Option<&str>, started_us: i64) -> Identity {
+        Identity {
+            system_identifier: system.map(str::to_owned),
+            started_us,
+            database_oid: 5,
+            database: "postgres".into(),
+            version: 150_018,
+            version_text: "15.18".into(),
+            standby: false,
+        }
+    }
+
+    fn origin(system: Option<&str>) -> Origin {
+        let mut server: std::collections::BTreeMap<String, String> =
+            [("database", "orders"), ("database_oid", "16384"), ("started_us", "10")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into();
+        server.extend(system.map(|system| ("system_identifier".to_owned(), system.to_owned())));
+        Origin { server, tools: Default::default(), properties: serde_json::Value::Null }
+    }
+
+    #[test]
+    fn only_identifiers_tell_databases_of_one_name_apart() {
+        let known = identity(Some("1"), 11);
+        assert!(is_source(&known, Some(99), &origin(Some("1")), "orders"));
+        assert!(!is_source(&known, Some(99), &origin(Some("2")), "orders"));
+        assert!(!may_be_source(&known, &origin(Some("2")), "orders"));
+        // After a restart the start time says nothing.
+        for (target, backup) in [(identity(None, 11), origin(Some("1"))), (known, origin(None))] {
+            assert!(!is_source(&target, Some(16384), &backup, "orders"));
+            assert!(may_be_source(&target, &backup, "orders"));
+            assert!(!may_be_source(&target, &backup, "orders_copy"));
+        }
+        assert!(is_source(&identity(None, 10), Some(99), &origin(None), "orders"));
+        assert!(is_source(&identity(None, 10), Some(16384), &origin(None), "renamed"));
+    }
 }

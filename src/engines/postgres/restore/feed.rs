@@ -10,9 +10,9 @@ use crate::engines::postgres::archive::rewrite::BlockSelector;
 use crate::engines::postgres::archive::{Archive, ArchiveReader, Event, Toc};
 use crate::engines::postgres::dump::DUMP;
 use crate::error::{Error, Explain as _, Kind, Result};
-use crate::pipeline::BackupReader;
 use crate::pipeline::child::Input;
 use crate::pipeline::inventory::{Inventory, Item, Place};
+use crate::pipeline::{BackupReader, ObjectStream};
 
 /// Header and table of contents of an archive: the bytes and what they say.
 pub(super) struct Head {
@@ -47,22 +47,42 @@ pub(super) async fn head(from: &BackupReader) -> Result<Head> {
 
 impl Head {
     /// Writes the archive without data to a file.
-    pub(super) fn save(&self, path: &Path) -> Result<()> {
+    pub(super) fn save(&self, path: &Path, kind: Kind) -> Result<()> {
         std::fs::write(path, &self.bytes)
-            .explain(Kind::Failed, || format!("cannot write {}", path.display()))
+            .explain(kind, || format!("cannot write {}", path.display()))
             .map_err(|e| e.hint("set TMPDIR to a directory with room for the definitions of all tables"))
     }
 }
 
+/// Judges what was read before `pg_restore` gets the end of it.
+pub(super) type Judge<'a> = &'a (dyn Fn(&Archive) -> Result<()> + Sync);
+
 /// Standard input of a child that may close it early: it has all it needs, or it failed. Which of
 /// the two, its exit status says.
+///
+/// The last byte of what was written is held back: it belongs to the terminator of the last block (or
+/// to the table of contents, if there is no block), and `pg_restore` commits nothing that it did not
+/// read to its end. So whoever ends it decides, after everything was verified, whether rows stay.
 struct Mouth<'a> {
     input: &'a mut Input,
+    held: Option<u8>,
     closed: bool,
 }
 
-impl Mouth<'_> {
+impl<'a> Mouth<'a> {
+    fn new(input: &'a mut Input) -> Self {
+        Mouth { input, held: None, closed: false }
+    }
+
     async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some((last, before)) = bytes.split_last() else { return Ok(()) };
+        if let Some(held) = self.held.replace(*last) {
+            self.give(&[held]).await?;
+        }
+        self.give(before).await
+    }
+
+    async fn give(&mut self, bytes: &[u8]) -> Result<()> {
         if self.closed || bytes.is_empty() {
             return Ok(());
         }
@@ -73,18 +93,27 @@ impl Mouth<'_> {
         Ok(())
     }
 
-    async fn end(self) {
+    /// Gives the byte that was held back, and the end.
+    async fn end(mut self) -> Result<()> {
+        if let Some(held) = self.held.take() {
+            self.give(&[held]).await?;
+        }
         // A pipe that is closed already cannot be closed again.
         let _ = self.input.shutdown().await;
+        Ok(())
     }
 }
 
 /// Feeds the whole archive. Returns what was in it once everything was verified. If the child
 /// closes its input, the rest is not fed; `None` then, and the caller asks the child why.
-pub(super) async fn whole(from: &BackupReader, input: &mut Input) -> Result<Option<Archive>> {
+pub(super) async fn whole(
+    from: &BackupReader,
+    input: &mut Input,
+    judge: Judge<'_>,
+) -> Result<Option<Archive>> {
     let mut stream = from.stream(DUMP)?;
     let mut reader = ArchiveReader::new();
-    let mut mouth = Mouth { input, closed: false };
+    let mut mouth = Mouth::new(input);
     while let Some(chunk) = stream.next().await? {
         reader.feed(&chunk, &mut |_| {})?;
         mouth.write(&chunk).await?;
@@ -93,8 +122,10 @@ pub(super) async fn whole(from: &BackupReader, input: &mut Input) -> Result<Opti
             return Ok(None);
         }
     }
-    mouth.end().await;
-    Ok(Some(reader.finish()?))
+    let archive = reader.finish()?;
+    judge(&archive)?;
+    mouth.end().await?;
+    Ok(Some(archive))
 }
 
 /// Feeds the head and the data blocks of the chosen entries alone; reads only the frames that hold
@@ -105,13 +136,17 @@ pub(super) async fn selected(
     head: &Head,
     wanted: &[i32],
     inventory: &Inventory,
+    judge: Judge<'_>,
 ) -> Result<Option<Archive>> {
-    let mut mouth = Mouth { input, closed: false };
+    let mut mouth = Mouth::new(input);
     let archive = match blocks(head, wanted, inventory) {
         Some(blocks) => by_ranges(from, &mut mouth, head, &blocks).await?,
         None => by_reading_all(from, &mut mouth, head, wanted).await?,
     };
-    mouth.end().await;
+    if let Some(archive) = &archive {
+        judge(archive)?;
+        mouth.end().await?;
+    }
     Ok(archive)
 }
 
@@ -148,7 +183,17 @@ fn blocks(head: &Head, wanted: &[i32], inventory: &Inventory) -> Option<Vec<Bloc
     Some(blocks)
 }
 
-/// Small tables share a frame, so one range may bring several wanted blocks.
+/// Frames that are read and dropped on the way to the next wanted block, at most: a new download costs
+/// about as much time as these.
+const NEAR: usize = 4;
+
+/// A download under way, and the frame that it gives next.
+struct Download {
+    stream: ObjectStream,
+    next: usize,
+}
+
+/// Small tables share a frame, and neighbours share a download: one may bring several wanted blocks.
 async fn by_ranges(
     from: &BackupReader,
     mouth: &mut Mouth<'_>,
@@ -161,18 +206,28 @@ async fn by_ranges(
     let mut selector = BlockSelector::resume(head.toc.clone(), head.bytes.len() as u64, ids);
     mouth.write(&head.bytes).await?;
     let mut out = Vec::new();
+    let mut download: Option<Download> = None;
     for block in blocks {
         if selector.has_passed(block.dump_id) {
             continue;
         }
-        let Some(start) = starts.get(block.frame) else {
-            return Err(Error::new(Kind::Damaged, "the inventory names a frame that is not there"));
+        // Where the download is already, the selector drops what is between.
+        let mut skip = 0;
+        let mut under_way = match download.take() {
+            Some(near) if (near.next..=near.next + NEAR).contains(&block.frame) => near,
+            _ => {
+                let Some(start) = starts.get(block.frame) else {
+                    return Err(Error::new(Kind::Damaged, "the inventory names a frame that is not there"));
+                };
+                selector.skip_to(start + block.offset);
+                skip = block.offset as usize;
+                let stream = from.stream_frames(DUMP, block.frame, table.len())?;
+                Download { stream, next: block.frame }
+            }
         };
-        selector.skip_to(start + block.offset);
-        let mut stream = from.stream_frames(DUMP, block.frame, table.len())?;
-        let mut skip = block.offset as usize;
         while !selector.has_passed(block.dump_id) || selector.is_passing() {
-            let Some(chunk) = stream.next().await? else { break };
+            let Some(chunk) = under_way.stream.next().await? else { break };
+            under_way.next += 1;
             let Some(bytes) = chunk.get(skip..) else {
                 return Err(Error::new(Kind::Damaged, "the inventory names a place behind its frame"));
             };
@@ -185,6 +240,7 @@ async fn by_ranges(
                 return Ok(None);
             }
         }
+        download = Some(under_way);
     }
     let mut archive = selector.finish_selected()?;
     // Others that share a frame were read too, but not loaded.
@@ -218,3 +274,6 @@ async fn by_reading_all(
     archive.tables.retain(|table| wanted.contains(&table.dump_id));
     Ok(Some(archive))
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ impl Postgres {
     ) -> Result<(Archive, Vec<String>)> {
         if let Some(ids) = ids {
             std::fs::write(list, list_file(&plan.head.toc, ids))
-                .explain(Kind::Failed, || format!("cannot write {}", list.display()))?;
+                .explain(plan.local(), || format!("cannot write {}", list.display()))?;
         }
         let files = Files { toc: Path::new(""), list: ids.map(|_| list) };
         let arguments = passes::arguments(Pass::Data, plan.options, files, plan.stops(admin), 1);
@@ -85,9 +85,16 @@ impl Postgres {
         let Some(mut input) = child.take_input() else {
             return Err(Error::new(Kind::Failed, "pg_restore has no input"));
         };
+        // Into tables that exist, one run loads everything: the whole is known before it may commit.
+        let judge = |archive: &Archive| match plan.options.data_only {
+            true => plan.check(Some(archive)),
+            false => Ok(()),
+        };
         let fed = match ids {
-            None => feed::whole(plan.from, &mut input).await,
-            Some(ids) => feed::selected(plan.from, &mut input, &plan.head, ids, &plan.inventory).await,
+            None => feed::whole(plan.from, &mut input, &judge).await,
+            Some(ids) => {
+                feed::selected(plan.from, &mut input, &plan.head, ids, &plan.inventory, &judge).await
+            }
         };
         drop(input);
         let fed = match fed {

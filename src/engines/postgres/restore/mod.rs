@@ -7,6 +7,7 @@
 mod existing;
 mod feed;
 mod globals;
+pub(in crate::engines::postgres) mod leftovers;
 mod load;
 mod messages;
 mod passes;
@@ -25,7 +26,7 @@ use crate::engines::postgres::identity::Identity;
 use crate::engines::postgres::properties::{self, CreateOptions, Properties};
 use crate::engines::postgres::staging::roles;
 use crate::engines::postgres::tools::Tool;
-use crate::engines::postgres::{Postgres, settings};
+use crate::engines::postgres::{Postgres, claim, exhausted, settings};
 use crate::engines::{Origin, Phase, RestoreOptions, Restored, Target};
 use crate::error::{Error, Explain as _, Kind, Result};
 use crate::pipeline::BackupReader;
@@ -153,7 +154,14 @@ impl Postgres {
         let properties: Properties = serde_json::from_value(origin.properties.clone())
             .explain(Kind::Damaged, || "the manifest does not tell the database's properties".to_owned())?;
         let dump_major = dump_major(origin).unwrap_or(admin.major());
-        let tool = self.tools().await?.choose_restore(dump_major, admin.major())?;
+        let tool = self.tools().await?.choose_restore(dump_major, admin.major()).map_err(|error| {
+            // A tool that is not installed here says nothing about the backup that a drill looks at.
+            let kind = if options.staging { Kind::Unreachable } else { error.kind() };
+            Error::new(kind, error.chain()).hint(error.hint_text().unwrap_or("install it"))
+        })?;
+        if options.data_only && tool.major > admin.major() {
+            return Err(not_in_one_transaction(&tool, admin));
+        }
         let head = feed::head(from).await?;
         let wanted = match options.only.as_slice() {
             [] => None,
@@ -211,6 +219,7 @@ impl Postgres {
         exists: bool,
     ) -> Result<Done> {
         let began = Instant::now();
+        claim::take(admin, work).await?;
         let mut warnings = properties::create_database(admin, work, &plan.properties, create).await?;
         existing::mark(admin, work, &plan.name).await?;
         let created = phase("create database", began);
@@ -240,16 +249,16 @@ impl Postgres {
         let scratch = tempfile::Builder::new()
             .prefix("lifeboat-")
             .tempdir_in(self.temporary_directory())
-            .explain(Kind::Failed, || "cannot make a temporary directory".to_owned())
+            .explain(plan.local(), || "cannot make a temporary directory".to_owned())
             .map_err(|e| e.hint("set TMPDIR to a directory that can be written"))?;
         let toc = scratch.path().join("toc.dump");
-        plan.head.save(&toc)?;
+        plan.head.save(&toc, plan.local())?;
         let list = match &plan.wanted {
             None => None,
             Some(ids) => {
                 let path = scratch.path().join("wanted.list");
                 std::fs::write(&path, list_file(&plan.head.toc, ids))
-                    .explain(Kind::Failed, || format!("cannot write {}", path.display()))?;
+                    .explain(plan.local(), || format!("cannot write {}", path.display()))?;
                 Some(path)
             }
         };
@@ -316,9 +325,32 @@ impl Plan<'_> {
                 self.tool.version,
                 said.tolerated.join("; ")
             )),
-            (code, signal) => return Err(failed(&self.tool, pass, code, signal, &said)),
+            (code, signal) => {
+                let error = failed(&self.tool, pass, code, signal, &said);
+                let messages = outcome.facts.messages.iter().map(String::as_str);
+                // Whoever kills the tool, or the kernel that has no memory, knows nothing of the backup.
+                return Err(match exhausted::first(messages) {
+                    None if !matches!(signal, Some(9 | 15)) => error,
+                    line => self.not_the_backup(&error, line),
+                });
+            }
         }
         Ok(warnings)
+    }
+
+    /// What says nothing about the backup: a drill records no verdict then.
+    fn not_the_backup(&self, error: &Error, line: Option<&str>) -> Error {
+        let place = if self.options.staging { "staging" } else { "the target" };
+        let line =
+            line.filter(|line| !error.message().contains(line.trim_start_matches("pg_restore: error: ")));
+        let line = line.map_or_else(String::new, |line| format!(": {line}"));
+        Error::new(Kind::Unreachable, format!("{place} gave up, not the backup: {}{line}", error.chain()))
+            .hint("look into the server's log, its disk and memory, and at the memory limit here; run it again then")
+    }
+
+    /// What errors of this machine's own disk are: in a drill nothing about the backup.
+    fn local(&self) -> Kind {
+        if self.options.staging { Kind::Unreachable } else { Kind::Failed }
     }
 
     /// The tables whose rows are wanted.
@@ -392,6 +424,21 @@ fn nothing_done(target: String, plan: &Plan<'_>) -> Restored {
         advice: Vec::new(),
         end: CleanEnd::of("a plan"),
     }
+}
+
+/// A newer `pg_restore` sets what an older server does not know (17: `transaction_timeout`). That is
+/// tolerated where a failure removes the database; in a transaction it would undo everything, and
+/// without one a failure in the middle would leave rows in somebody's tables.
+fn not_in_one_transaction(tool: &Tool, admin: &Session) -> Error {
+    let (server, name) = (admin.major(), &tool.name);
+    Error::new(
+        Kind::Unreachable,
+        format!("{name} {} cannot load into a server of version {server} all or nothing", tool.version),
+    )
+    .hint(format!(
+        "--data-only needs a backup by pg_dump {server} and {name} {server} here, or a target of version {}; or restore into a new database",
+        tool.major
+    ))
 }
 
 fn failed(tool: &Tool, pass: Pass, code: Option<i32>, signal: Option<i32>, said: &Said) -> Error {
