@@ -233,7 +233,7 @@ impl Ui {
         };
         let chain = error.chain();
         // Most messages name their source already.
-        let source = failure.source.as_ref().filter(|source| !chain.contains(source.as_str()));
+        let source = failure.source.as_ref().filter(|source| !names(&chain, source));
         let source = source.map(|source| format!("{source}: ")).unwrap_or_default();
         let mut text = format!("{red}error:{off} {source}{}", lines_joined(&chain));
         if let Some(hint) = error.hint_text() {
@@ -277,6 +277,13 @@ impl Ui {
 fn lines_joined(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     clean(&lines.join("; "))
+}
+
+/// True when a text has this word, and not only as a part of another (`rs` of `orders`).
+fn names(text: &str, word: &str) -> bool {
+    let apart = |c: Option<char>| c.is_none_or(|c| !(c.is_alphanumeric() || c == '_' || c == '-'));
+    text.match_indices(word)
+        .any(|(at, _)| apart(text[..at].chars().next_back()) && apart(text[at + word.len()..].chars().next()))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Mongo {
         let users: u64 = access.iter().map(|item| item.rows).sum();
         if users > 0 {
             comparison.notes.push(format!(
-                "{users} documents of the server itself (users, roles, versions) are in the backup and were not restored"
+                "users, roles and versions ({users} documents in all) belong to the server, and are not restored in a drill"
             ));
         }
         progress.expect_raw(items.iter().map(|item| item.bytes).sum());
@@ -59,7 +59,12 @@ impl Mongo {
         }
         if replayed > 0 {
             comparison.notes.push(format!(
-                "{replayed} collections were compared before the captured operations were applied, not after"
+                "{} compared before the captured operations were applied, not after",
+                if replayed == 1 {
+                    "1 collection was".to_owned()
+                } else {
+                    format!("{replayed} collections were")
+                }
             ));
         }
         self.definitions(&server, &naming, plan, &mut comparison).await?;

@@ -151,7 +151,14 @@ impl Engine for Mongo {
                 Ok(tool) => {
                     Finding::ok(name, format!("version {} fits the server, {}", tool.version, server.version))
                 }
-                Err(error) => Finding::error(name, error.chain(), error.hint_text().unwrap_or("install it")),
+                Err(error) if name == "mongodump" => {
+                    Finding::error(name, error.chain(), error.hint_text().unwrap_or("install it"))
+                }
+                // A backup can do without it; a restore cannot.
+                Err(error) => Finding {
+                    hint: error.hint_text().map(str::to_owned),
+                    ..Finding::warning(name, error.chain())
+                },
             });
         }
         Ok(findings)

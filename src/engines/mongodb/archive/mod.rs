@@ -31,6 +31,7 @@ mod namespace;
 pub mod oplog;
 mod parts;
 pub mod prelude;
+pub mod pruned;
 mod reader;
 #[cfg(test)]
 mod restore_tests;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::namespace::Namespace;
 use super::parts::{BlockHeader, RESTORABLE};
 use super::prelude::{CollectionEntry, CollectionKind, Metadata, Prelude, TERMINATOR};
+use super::pruned::PrunedOplog;
 use super::summary::Event;
 use crate::error::{Error, Kind, Result};
 
@@ -56,16 +57,26 @@ struct Route {
 }
 
 /// Turns the events of an [`super::ArchiveReader`] into the bytes of a new archive.
-pub struct Rewriter<P> {
+pub struct Rewriter<'k, P> {
     plan: P,
+    /// What of the oplog is kept, if not all, and its place in the prelude.
+    oplog: Option<PrunedOplog<'k>>,
+    oplog_at: Option<usize>,
     /// By the place in the prelude; `None` for what is dropped.
     routes: Vec<Option<Route>>,
 }
 
-impl<P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<P> {
+impl<'k, P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<'k, P> {
     /// Asks `plan` once about each namespace, in the order of the prelude.
     pub fn new(plan: P) -> Self {
-        Rewriter { plan, routes: Vec::new() }
+        Rewriter { plan, oplog: None, oplog_at: None, routes: Vec::new() }
+    }
+
+    /// The same with an oplog that is pruned.
+    #[must_use]
+    pub fn with_oplog(mut self, pruned: PrunedOplog<'k>) -> Self {
+        self.oplog = Some(pruned);
+        self
     }
 
     /// Takes the next event, and puts what the new archive has of it at the end of `out`.
@@ -88,6 +99,11 @@ impl<P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<P> {
                 }
             }
             Event::Document { namespace, bytes, .. } => {
+                if Some(namespace) == self.oplog_at
+                    && let Some(oplog) = &mut self.oplog
+                {
+                    return oplog.entry(bytes, out);
+                }
                 if let Some(route) = self.route(namespace)
                     && route.documents
                 {
@@ -103,6 +119,8 @@ impl<P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<P> {
                 }
             }
             Event::NamespaceEnd { namespace, buckets, crc, .. } => {
+                let pruned = self.oplog.as_ref().filter(|_| Some(namespace) == self.oplog_at);
+                let crc = pruned.map_or(crc, PrunedOplog::crc);
                 if let Some(route) = self.route(namespace) {
                     // The checksum of no documents is 0.
                     let crc = if route.documents { crc } else { 0 };
@@ -121,6 +139,7 @@ impl<P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<P> {
     fn begin(&mut self, prelude: &Prelude, out: &mut Vec<u8>) -> Result<()> {
         let mut changed = Prelude { header: prelude.header.clone(), entries: Vec::new() };
         let mut taken: HashMap<Namespace, Namespace> = HashMap::new();
+        self.oplog_at = prelude.oplog();
         self.routes.clear();
         for entry in &prelude.entries {
             let Placement::Keep(kept) = (self.plan)(entry)? else {

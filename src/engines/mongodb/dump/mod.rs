@@ -64,7 +64,7 @@ impl Mongo {
         let starts = sink.frames_of(DUMP).map(|table| table.raw_starts()).unwrap_or_default();
         let place = |at: u64| -> Option<Place> { place_of(&starts, at) };
         let mut inventory = dumped.tally.inventory(&dumped.summary, &place);
-        let mut warnings: Vec<String> = plan.warnings().chain(dumped.warnings).collect();
+        let mut warnings = dumped.warnings;
 
         let proving = Instant::now();
         if plan.oplog {

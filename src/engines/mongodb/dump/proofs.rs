@@ -1,5 +1,7 @@
 //! For each collection that the captured oplog touches: what the source held at the recovery point.
 
+use std::collections::BTreeMap;
+
 use crate::engines::mongodb::archive::Namespace;
 use crate::engines::mongodb::connect::{Server, plain};
 use crate::engines::mongodb::content;
@@ -32,20 +34,29 @@ impl Mongo {
         // What is read here is not what is stored: it does not count as the backup's bytes.
         let apart = Progress::default();
         let answers = content::read_all(server, &names, Some(at), self.readers(), &apart).await?;
-        let mut without = Vec::new();
+        let mut without: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for ((place, name), answer) in touched.into_iter().zip(answers) {
             let proof = match answer {
                 Ok(held) => Proof::Snapshot { rows: held.rows, bytes: held.bytes, digest: held.digest },
                 Err(cause) => {
-                    without.push(format!("{name}: {}", plain(&cause)));
-                    Proof::Replay { why: plain(&cause) }
+                    let why = plain(&cause);
+                    without.entry(why.clone()).or_default().push(name.to_string());
+                    Proof::Replay { why }
                 }
             };
             inventory.items[place].plan = serde_json::to_value(proof).unwrap_or_default();
         }
-        Ok(without
-            .into_iter()
-            .map(|line| format!("written to during the dump, and not to be read as of its end: {line}"))
-            .collect())
+        let told = without.into_iter().map(|(why, names)| {
+            let some = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+            let more = match names.len().saturating_sub(3) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!(
+                "{some}{more}: written to during the dump; a drill compares the state before the captured operations \
+                 ({why})"
+            )
+        });
+        Ok(told.collect())
     }
 }

@@ -1,8 +1,9 @@
 //! From mongodump's standard output into an object: every byte passes the archive's reader first.
 
 use super::watch::{EVERY, Watch};
+use crate::engines::mongodb::archive::pruned::PrunedOplog;
 use crate::engines::mongodb::archive::rewrite::{BoxedPlan, Kept, Placement, Rewriter};
-use crate::engines::mongodb::archive::{ArchiveReader, CollectionEntry, Event};
+use crate::engines::mongodb::archive::{ArchiveReader, CollectionEntry, Event, Namespace};
 use crate::engines::mongodb::counted::Counting;
 use crate::engines::mongodb::options::Selection;
 use crate::error::{Explain as _, Kind, Result};
@@ -87,18 +88,21 @@ impl Passing {
 /// Leaves out what is not selected.
 struct Filter {
     reader: ArchiveReader,
-    rewriter: Rewriter<BoxedPlan<'static>>,
+    rewriter: Rewriter<'static, BoxedPlan<'static>>,
     kept: Vec<u8>,
 }
 
 impl Filter {
     fn new(selection: Selection) -> Filter {
+        let kept = selection.clone();
+        let oplog = PrunedOplog::new(move |name: &Namespace| kept.takes(&name.db, &name.collection));
         let plan = move |entry: &CollectionEntry| -> Result<Placement> {
             let name = &entry.namespace;
             let wanted = name.is_oplog() || selection.takes(&name.db, &name.collection);
             Ok(if wanted { Kept::as_it_is(entry).into() } else { Placement::Drop })
         };
-        Filter { reader: ArchiveReader::new(), rewriter: Rewriter::new(Box::new(plan)), kept: Vec::new() }
+        let rewriter = Rewriter::new(Box::new(plan) as BoxedPlan<'static>).with_oplog(oplog);
+        Filter { reader: ArchiveReader::new(), rewriter, kept: Vec::new() }
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<&[u8]> {

@@ -35,7 +35,7 @@ fn placement(plan: &Plan<'_>, entry: &CollectionEntry) -> Placement {
 
 /// A mongorestore that is being fed. Its child is held by the caller, who has to end it on every way out.
 pub struct Feed<'a> {
-    rewriter: Rewriter<BoxedPlan<'a>>,
+    rewriter: Rewriter<'a, BoxedPlan<'a>>,
     input: Option<Input>,
     out: Vec<u8>,
     /// Documents handed over.
@@ -83,7 +83,7 @@ impl<'a> Feed<'a> {
         *slot = Some(running);
         let plan = move |entry: &CollectionEntry| -> Result<Placement> { Ok(placement(plan, entry)) };
         Ok(Feed {
-            rewriter: Rewriter::new(Box::new(plan)),
+            rewriter: Rewriter::new(Box::new(plan) as BoxedPlan<'a>),
             input,
             out: Vec::new(),
             documents: 0,

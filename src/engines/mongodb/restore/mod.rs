@@ -52,7 +52,6 @@ struct Done {
     applied: u64,
     indexes: usize,
     phases: Vec<Phase>,
-    warnings: Vec<String>,
 }
 
 /// What every step of the work needs.
@@ -85,7 +84,7 @@ impl Mongo {
             Ok((server, tool, made))
         };
         let (server, tool, made) = options.cancel.guard(looking).await?;
-        let mut warnings = doubts(origin, &server, options);
+        let warnings = doubts(origin, &server, options);
         let shown = shown(&server, &plan);
         if options.dry_run {
             return Ok(nothing_done(shown, &plan, warnings));
@@ -111,7 +110,6 @@ impl Mongo {
             Err(error) => return Err(self.undone(&server, &made, options, error).await),
         };
         phases.extend(done.phases);
-        warnings.extend(done.warnings);
         let entries = &done.counting.tally;
         if entries.entries > 0 {
             tracing::info!(entries = entries.entries, applied = done.applied, "captured operations applied");
@@ -168,7 +166,7 @@ impl Mongo {
 
     async fn work(&self, work: &Work<'_>, slot: &mut Option<Child>) -> Result<Done> {
         let Work { from, plan, server, tool, .. } = *work;
-        let (mut phases, mut warnings) = (Vec::new(), Vec::new());
+        let mut phases = Vec::new();
         let mut lap = Instant::now();
         let mut end_phase = |name: &str, phases: &mut Vec<Phase>| {
             phases.push(Phase { name: name.into(), seconds: lap.elapsed().as_secs_f64() });
@@ -228,13 +226,7 @@ impl Mongo {
             }
         };
         end_phase("index", &mut phases);
-        if replay.skipped > 0 && plan.options.only.is_empty() && !plan.options.staging {
-            warnings.push(format!(
-                "{} captured operations on users and system collections were left out",
-                replay.skipped
-            ));
-        }
-        Ok(Done { counting, documents, applied: replay.applied, indexes, phases, warnings })
+        Ok(Done { counting, documents, applied: replay.applied, indexes, phases })
     }
 
     /// For a drill: collections that were written to and cannot be compared afterwards are compared now.

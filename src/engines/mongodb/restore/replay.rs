@@ -34,14 +34,12 @@ pub struct Replay<'a> {
     bytes: usize,
     /// Operations on documents that were applied.
     pub applied: u64,
-    /// Operations on what is not restored.
-    pub skipped: u64,
 }
 
 impl<'a> Replay<'a> {
     /// Begins.
     pub fn new(server: &'a Server, plan: &'a Plan<'a>) -> Replay<'a> {
-        Replay { server, plan, batch: RawArrayBuf::new(), operations: 0, bytes: 0, applied: 0, skipped: 0 }
+        Replay { server, plan, batch: RawArrayBuf::new(), operations: 0, bytes: 0, applied: 0 }
     }
 
     /// Takes one entry of the oplog, in order.
@@ -75,7 +73,6 @@ impl<'a> Replay<'a> {
         match entry.operation {
             Operation::Noop | Operation::Bookkeeping(_) => return Ok(()),
             _ if !self.plan.takes(&name.time_series().unwrap_or_else(|| name.clone())) => {
-                self.skipped += 1;
                 return Ok(());
             }
             _ => {}
