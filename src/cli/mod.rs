@@ -94,8 +94,8 @@ commands! {
     }
 }
 
-/// Backups that are proven: PostgreSQL to S3 and back, kept by policy, restored in drills that measure
-/// RTO and RPO.
+/// Backups that are proven: PostgreSQL and MongoDB to S3 and back, kept by policy, restored in drills
+/// that measure RTO and RPO.
 #[derive(Debug, Parser)]
 #[command(
     name = "lifeboat",

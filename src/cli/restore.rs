@@ -20,6 +20,7 @@ Examples:
   lifeboat restore orders --backup 20261124T020000Z-7f3k9q --to postgres://admin@db/orders_old
   lifeboat restore orders --to postgres://admin@staging/orders --replace orders
   lifeboat restore orders --to postgres://admin@db/rescue --only public.invoices
+  lifeboat restore shop --to mongodb://admin@db/ --map shop=shop_restored
   PGPASSWORD=… lifeboat restore orders --to postgres://admin@db/orders_restored")]
 pub struct Args {
     /// The source

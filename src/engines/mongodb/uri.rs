@@ -93,6 +93,12 @@ impl Uri {
         self.user.is_some() && self.password.is_none() && !without.contains(&mechanism)
     }
 
+    /// A database in the URL that nobody logs in at: whoever wrote it meant it as a target.
+    pub fn target_by_mistake(&self) -> Option<&str> {
+        Some(self.database.as_str())
+            .filter(|name| self.user.is_none() && !name.is_empty() && *name != "admin")
+    }
+
     /// The same with a password.
     #[must_use]
     pub fn with_password(mut self, password: Secret) -> Uri {

@@ -75,6 +75,15 @@ impl Mongo {
         let inventory = options.cancel.guard(from.inventory()).await?;
         let plan = Plan::new(&inventory, target, options)?;
         let uri = resolve(&target.endpoint, &self.settings.host)?;
+        if let Some(name) = uri.target_by_mistake().filter(|_| !options.staging) {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("the URL names the database {name} without a user to log in there"),
+            )
+            .hint(format!(
+                "the database of a MongoDB URL is where users log in; for a target: --to-database {name}"
+            )));
+        }
         let looking = async {
             let server = connect::connect(&uri, "primary").await?;
             let tool = self.tool("mongorestore").await?;
