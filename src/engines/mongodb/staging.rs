@@ -71,7 +71,7 @@ impl ServerSite {
 
 /// True when captured operations are applied after the documents.
 fn replays(origin: &Origin) -> bool {
-    origin.properties.get("oplog").and_then(serde_json::Value::as_bool).unwrap_or(false)
+    origin.properties.get("written_to").and_then(serde_json::Value::as_u64).unwrap_or(0) > 0
 }
 
 fn fits(server: &Server, origin: &Origin) -> Result<()> {

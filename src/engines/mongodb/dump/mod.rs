@@ -209,6 +209,7 @@ fn properties(plan: &Plan, tally: &Tally, summary: &Summary) -> serde_json::Valu
     serde_json::json!({
         "oplog": plan.oplog,
         "oplog_entries": tally.entries,
+        "written_to": tally.touched.iter().filter(|name| name.is_dumped()).count(),
         "databases": databases.len(),
         "first_databases": databases.into_iter().take(100).collect::<Vec<_>>(),
         "views": views,

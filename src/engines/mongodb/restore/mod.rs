@@ -88,6 +88,9 @@ impl Mongo {
             let server = connect::connect(&uri, "primary").await?;
             let tool = self.tool("mongorestore").await?;
             tool.check_server(&server.version)?;
+            if plan.replays() {
+                replay::check(&server).await?;
+            }
             let prelude = prelude(from).await?;
             let made = existing::check(&server, &plan, &prelude).await?;
             Ok((server, tool, made))

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engines::mongodb::archive::Namespace;
-use crate::engines::mongodb::counted::{self, is_oplog};
+use crate::engines::mongodb::counted::{self, Proof, is_oplog};
 use crate::engines::mongodb::naming::{Naming, is_system};
 use crate::engines::mongodb::options::{Selection, plain_name};
 use crate::engines::{RestoreOptions, Target};
 use crate::error::{Error, Kind, Result};
-use crate::pipeline::inventory::Inventory;
+use crate::pipeline::inventory::{Inventory, Item};
 
 /// Everything that is known before the first change is made.
 #[derive(Debug)]
@@ -86,6 +86,13 @@ impl<'a> Plan<'a> {
             return self.users;
         }
         self.only.takes(&name.db, &name.collection)
+    }
+
+    /// True when captured operations have to be applied after the documents.
+    pub fn replays(&self) -> bool {
+        let written = |item: &Item| !matches!(counted::proof(item), Proof::Archive);
+        !self.options.schema_only
+            && self.inventory.items.iter().any(|item| written(item) && self.takes(&counted::namespace(item)))
     }
 
     /// The new name of what is restored.

@@ -13,7 +13,8 @@ use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, do
 use super::plan::Plan;
 use crate::engines::mongodb::archive::Namespace;
 use crate::engines::mongodb::archive::oplog::{Command, Entry, Operation};
-use crate::engines::mongodb::connect::Server;
+use crate::engines::mongodb::connect::{Server, Topology};
+use crate::engines::mongodb::privileges;
 use crate::error::{Error, Kind, Result};
 
 /// Operations in one `applyOps`, at most.
@@ -24,6 +25,31 @@ const BYTES: usize = 8 << 20;
 
 /// Views are documents of this collection.
 const VIEWS: &str = "system.views";
+
+/// Looks whether the target will apply captured operations, before hours are spent on its documents.
+///
+/// # Errors
+/// [`Kind::Unreachable`] when it will not.
+pub async fn check(server: &Server) -> Result<()> {
+    let refused = |why: String, hint: &str| Err(Error::new(Kind::Unreachable, why).hint(hint));
+    if server.topology == Topology::Sharded {
+        return refused(
+            format!("{} is mongos, which applies no captured operations", server.shown),
+            "restore into a replica set or a standalone server, or take a backup with options.oplog = \"off\"",
+        );
+    }
+    if !privileges::of(server).await?.on("anyAction", "any", "system.any") {
+        return refused(
+            format!("the user may not apply captured operations on {}", server.shown),
+            NEEDS_ANY_ACTION,
+        );
+    }
+    Ok(())
+}
+
+/// Source: the manual of mongorestore, "Required Access" of `--oplogReplay`.
+const NEEDS_ANY_ACTION: &str = "grant it a role with anyAction on anyResource on the target, as mongorestore \
+                                --oplogReplay needs";
 
 /// Collects operations and applies them in batches.
 pub struct Replay<'a> {
@@ -135,8 +161,7 @@ impl<'a> Replay<'a> {
         (self.operations, self.bytes) = (0, 0);
         let answer = self.server.run_raw("admin", command).await.map_err(|error| {
             let hint = if error.message().contains("not authorized") {
-                "applying the captured oplog needs a role with anyAction on anyResource on the target, as \
-                 mongorestore --oplogReplay does"
+                NEEDS_ANY_ACTION
             } else {
                 "the target has to be a mongod, not mongos, of the source's version or newer"
             };
