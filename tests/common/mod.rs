@@ -10,6 +10,7 @@ pub mod kitchen_mongo_values;
 pub mod lifeboat;
 pub mod mongo;
 pub mod mongo_process;
+pub mod mongo_world;
 pub mod postgres;
 pub mod proxy;
 pub mod s3;

@@ -1,9 +1,11 @@
 //! Makes another archive out of one that passes: namespaces dropped, renamed, emptied, or with other options.
 //!
-//! Documents pass unchanged, and so do their checksums. With every namespace kept as it is, the archive
-//! comes out to the byte as it went in.
+//! Documents pass unchanged, and so do their checksums, but where the plan says that the caller changes them.
+//! With every namespace kept as it is, the archive comes out to the byte as it went in.
 
 use std::collections::HashMap;
+
+use crc_fast::{CrcAlgorithm, Digest};
 
 use super::namespace::Namespace;
 use super::parts::{BlockHeader, RESTORABLE};
@@ -29,12 +31,19 @@ pub struct Kept {
     pub documents: bool,
     /// Its options and indexes.
     pub metadata: Option<Metadata>,
+    /// The caller leaves documents out or changes them: their checksum is counted again.
+    pub changed: bool,
 }
 
 impl Kept {
     /// Keeps everything.
     pub fn as_it_is(entry: &CollectionEntry) -> Self {
-        Kept { namespace: entry.namespace.clone(), documents: true, metadata: entry.metadata.clone() }
+        Kept {
+            namespace: entry.namespace.clone(),
+            documents: true,
+            metadata: entry.metadata.clone(),
+            changed: false,
+        }
     }
 }
 
@@ -53,6 +62,8 @@ struct Route {
     documents: bool,
     /// A segment has been written. A namespace without documents has one, as from mongodump.
     begun: bool,
+    /// The checksum of what was written, where that is not what was read.
+    crc: Option<Digest>,
 }
 
 /// Turns the events of an [`super::ArchiveReader`] into the bytes of a new archive.
@@ -94,6 +105,9 @@ impl<P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<P> {
                     if bytes.len() > RESTORABLE {
                         return Err(too_large(&route.namespace, bytes.len()));
                     }
+                    if let Some(crc) = &mut route.crc {
+                        crc.update(bytes);
+                    }
                     out.extend_from_slice(bytes);
                 }
             }
@@ -105,6 +119,7 @@ impl<P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<P> {
             Event::NamespaceEnd { namespace, buckets, crc, .. } => {
                 if let Some(route) = self.route(namespace) {
                     // The checksum of no documents is 0.
+                    let crc = route.crc.as_ref().map_or(crc, Digest::finalize);
                     let crc = if route.documents { crc } else { 0 };
                     route.header(buckets, Some(crc), out);
                     out.extend_from_slice(&TERMINATOR);
@@ -138,6 +153,7 @@ impl<P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<P> {
                 // A view has none, so that nothing need be left out.
                 documents: kept.documents || entry.shape() == CollectionKind::View,
                 begun: false,
+                crc: kept.changed.then(|| Digest::new(CrcAlgorithm::Crc64Xz)),
             }));
         }
         changed.write(out).map_err(|why| {

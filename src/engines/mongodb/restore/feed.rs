@@ -99,7 +99,8 @@ impl<'a> Feed<'a> {
         match *event {
             Event::Prelude { prelude, .. } => {
                 let keeps = |entry: &CollectionEntry| match placement(plan, entry) {
-                    Placement::Keep(kept) => kept.documents,
+                    // mongorestore does not count users and roles.
+                    Placement::Keep(kept) => kept.documents && !is_access(&entry.namespace),
                     Placement::Drop => false,
                 };
                 self.kept = prelude.entries.iter().map(keeps).collect();
