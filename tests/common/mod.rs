@@ -9,6 +9,7 @@ pub mod kitchen_mongo;
 pub mod kitchen_mongo_values;
 pub mod lifeboat;
 pub mod mongo;
+pub mod mongo_load;
 pub mod mongo_process;
 pub mod mongo_world;
 pub mod postgres;

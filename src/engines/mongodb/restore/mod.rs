@@ -5,6 +5,7 @@
 //! that fails removes what it made. A database that is replaced is dropped only after the whole backup has been
 //! read and checked once.
 
+mod access;
 mod existing;
 pub use existing::drop_database;
 mod feed;
@@ -177,7 +178,8 @@ impl Mongo {
         from.progress().phase("load");
         let workers = if has_capped(plan) { 1 } else { self.readers().min(WORKERS) };
         let environment = &self.settings.host.environment;
-        let feed = Feed::start(plan, tool, work.uri, environment, workers, slot)?;
+        let users = access::existing(server, plan).await?;
+        let feed = Feed::start(plan, tool, work.uri, environment, (workers, users), slot)?;
         let mut incoming =
             Incoming { counting: Counting::default(), operations: Vec::new(), feed: Some(feed) };
         let mut replay = Replay::new(server, plan);
@@ -192,8 +194,9 @@ impl Mongo {
                 return Err(last_words(tool, slot, refused).await);
             }
             if !incoming.operations.is_empty() {
-                if let Some(feed) = incoming.feed.take() {
+                if let Some(mut feed) = incoming.feed.take() {
                     documents = feed.finish(tool, slot).await?;
+                    warnings.extend(access::warnings(plan, &feed.left_out));
                     end_phase("load", &mut phases);
                     self.before_replay(work).await?;
                     from.progress().phase("replay");
@@ -204,8 +207,9 @@ impl Mongo {
             }
         }
         let counting = incoming.counting;
-        if let Some(feed) = incoming.feed.take() {
+        if let Some(mut feed) = incoming.feed.take() {
             documents = feed.finish(tool, slot).await?;
+            warnings.extend(access::warnings(plan, &feed.left_out));
             end_phase("load", &mut phases);
         }
         replay.flush().await?;

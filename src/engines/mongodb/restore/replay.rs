@@ -10,7 +10,7 @@
 use mongodb::bson::raw::cstr;
 use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc};
 
-use super::plan::Plan;
+use super::plan::{Plan, is_access};
 use crate::engines::mongodb::archive::Namespace;
 use crate::engines::mongodb::archive::oplog::{Command, Entry, Operation};
 use crate::engines::mongodb::connect::Server;
@@ -74,7 +74,8 @@ impl<'a> Replay<'a> {
         };
         match entry.operation {
             Operation::Noop | Operation::Bookkeeping(_) => return Ok(()),
-            _ if !self.plan.takes(&name.time_series().unwrap_or_else(|| name.clone())) => {
+            // Those that the target has stay as they are, and the archive has the others.
+            _ if is_access(&name) || !self.plan.takes(&name.time_series().unwrap_or_else(|| name.clone())) => {
                 self.skipped += 1;
                 return Ok(());
             }
