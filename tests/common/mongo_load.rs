@@ -82,9 +82,14 @@ impl Load {
         load
     }
 
-    /// Waits until so much has happened since its start.
+    /// How often money has moved since its start.
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
+    }
+
+    /// Waits until money has moved so often since its start.
     pub async fn reach(&self, moves: u64) {
-        while self.moves.load(Ordering::Relaxed) < moves {
+        while self.moves() < moves {
             assert!(!self.tasks.is_empty());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -128,7 +133,7 @@ async fn change_documents(client: &Client, database: &str, round: i32) {
     let id = fastrand::i32(0..4000);
     let update = doc! { "$inc": { "n": 1 }, "$push": { "tags": { "$each": [round], "$position": 1 } }, "$set": { "a.b": round } };
     bulk.update_one(doc! { "_id": id }, update).await.unwrap();
-    bulk.update_many(doc! { "_id": { "$lt": 3 } }, doc! { "$pull": { "tags": { "$gt": 5 } }, "$unset": { "a": 1 } })
+    bulk.update_many(doc! { "_id": { "$lt": 80 } }, doc! { "$pull": { "tags": { "$gt": 5 } }, "$unset": { "a": 1 } })
         .await
         .unwrap();
     bulk.delete_one(doc! { "_id": fastrand::i32(0..4000) }).await.unwrap();

@@ -96,11 +96,42 @@ pub fn manifest(world: &World, source: &str) -> Value {
     succeed(world, &["show", source])["manifest"].take()
 }
 
-/// A damaged byte in the middle of the largest object of the source.
+/// A directory for `tools` in which one tool is a script; `$REAL` is the tool in it. Asked for its version, it is
+/// the tool.
+pub fn wrapped(world: &World, name: &str, script: &str) -> String {
+    let directory = world.path().join("tools");
+    for own in ["mongodump", "mongorestore"] {
+        if own != name {
+            world.write("tools/.there", "");
+            let _ = std::fs::remove_file(directory.join(own));
+            std::os::unix::fs::symlink(tool(own), directory.join(own)).unwrap();
+        }
+    }
+    let real = tool(name).display().to_string();
+    let script = format!(
+        "#!/bin/bash\nset -euo pipefail\nREAL={real}\ncase \"$*\" in --version) exec $REAL --version ;; esac\n{script}\n"
+    );
+    let path = directory.join(name);
+    world.write(&format!("tools/{name}"), &script);
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    directory.display().to_string()
+}
+
+/// Waits for something that another process does; the limit is for a broken build only.
+pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !done() {
+        assert!(began.elapsed().as_secs() < 60, "{what} did not happen");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// Damages a byte in the middle of the archive of the newest backup.
 pub fn damage(world: &World, source: &str) {
     let mut files = Vec::new();
     collect(&world.path().join("store").join(source), &mut files);
-    let (size, path) = files.into_iter().max().unwrap();
+    files.retain(|(_, path)| path.ends_with("mongodb.archive.zst"));
+    let (size, path) = files.into_iter().max_by_key(|(_, path)| path.clone()).unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[size as usize / 2] ^= 0x10;
     std::fs::write(&path, bytes).unwrap();

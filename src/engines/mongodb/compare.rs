@@ -58,9 +58,10 @@ impl Mongo {
             }
         }
         if replayed > 0 {
-            comparison.notes.push(format!(
-                "{replayed} collections were compared before the captured operations were applied, not after"
-            ));
+            let which = if replayed == 1 { "1 collection was" } else { &format!("{replayed} collections were") };
+            comparison
+                .notes
+                .push(format!("{which} compared before the captured operations were applied, not after"));
         }
         self.definitions(&server, &naming, plan, &mut comparison).await?;
         Ok(comparison)
