@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mongodb::bson::Document;
+
 use super::archive::inventory::definitions_of;
 use super::archive::state::Defined;
 use super::archive::{CollectionKind, Namespace};
@@ -100,7 +102,7 @@ impl Mongo {
                 match back.get(&*name.collection) {
                     None => comparison.differences.push(format!("{name} is missing")),
                     Some(seen) => {
-                        let there = defined(server, seen, name).await?;
+                        let there = defined(server, seen, name, definitions).await?;
                         let there: BTreeSet<&Definition> = there.iter().collect();
                         comparison.differences.extend(differing(definitions, &there));
                     }
@@ -119,20 +121,36 @@ fn owner(definition: &Definition) -> &str {
     if definition.parent.is_empty() { &definition.name } else { &definition.parent }
 }
 
-/// The definitions of a restored collection, told under its name in the backup.
-async fn defined(server: &Server, seen: &look::Seen, name: &Namespace) -> Result<Vec<Definition>> {
+/// The definitions of a restored collection, told under its name in the backup and with its times to live.
+async fn defined(
+    server: &Server,
+    seen: &look::Seen,
+    name: &Namespace,
+    wanted: &BTreeSet<&Definition>,
+) -> Result<Vec<Definition>> {
     let kind = match seen.kind.as_str() {
         "view" => CollectionKind::View,
         "timeseries" => CollectionKind::TimeSeries,
         _ => CollectionKind::Collection,
     };
-    let mut indexes = match kind {
+    let mut indexes: Vec<Document> = match kind {
         CollectionKind::View => Vec::new(),
         _ => look::indexes(server, &seen.namespace).await?,
     };
     let mut options = seen.options.clone();
-    ttl::unshift(&mut options);
-    indexes.iter_mut().for_each(ttl::unshift);
+    let as_it_is = |options: &Document, indexes: &[Document]| {
+        let found = definitions_of(name, &Defined::new(kind, options.clone(), indexes.to_vec()));
+        found.iter().any(|definition| definition.parent.is_empty() == indexes.is_empty() && wanted.contains(definition))
+    };
+    if let Some(back) = ttl::COLLECTION.unshifted(&options).filter(|_| !as_it_is(&options, &[])) {
+        options = back;
+    }
+    for index in &mut indexes {
+        let known = as_it_is(&options, std::slice::from_ref(index));
+        if let Some(back) = ttl::INDEX.unshifted(index).filter(|_| !known) {
+            *index = back;
+        }
+    }
     Ok(definitions_of(name, &Defined::new(kind, options, indexes)))
 }
 

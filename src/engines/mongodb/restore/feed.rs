@@ -30,7 +30,7 @@ fn placement(plan: &Plan<'_>, entry: &CollectionEntry) -> Placement {
         // A new collection is another one than that of the source.
         metadata.uuid = None;
         if plan.options.staging {
-            ttl::shift(&mut metadata.options);
+            ttl::COLLECTION.shift(&mut metadata.options);
         }
     }
     kept.into()

@@ -71,7 +71,7 @@ fn specs(defined: &Defined, staging: bool) -> Vec<Bson> {
             spec.insert("collation", doc! {"locale": "simple"});
         }
         if staging {
-            ttl::shift(&mut spec);
+            ttl::INDEX.shift(&mut spec);
         }
         Bson::Document(spec)
     });

@@ -14,6 +14,7 @@ use super::plan::{Plan, is_access};
 use crate::engines::mongodb::archive::Namespace;
 use crate::engines::mongodb::archive::oplog::{Command, Entry, Operation};
 use crate::engines::mongodb::connect::Server;
+use crate::engines::mongodb::ttl;
 use crate::error::{Error, Kind, Result};
 
 /// Operations in one `applyOps`, at most.
@@ -209,7 +210,7 @@ impl<'a> Replay<'a> {
                 let mut changed = doc! {"collMod": &target.collection};
                 changed.extend(body.into_iter().skip(1));
                 if self.plan.options.staging {
-                    crate::engines::mongodb::ttl::shift(&mut changed);
+                    ttl::COLLECTION.shift(&mut changed);
                 }
                 (changed.len() > 1).then_some(changed)
             }
@@ -240,7 +241,7 @@ impl<'a> Replay<'a> {
             }
         }
         if self.plan.options.staging {
-            crate::engines::mongodb::ttl::shift(&mut command);
+            ttl::COLLECTION.shift(&mut command);
         }
         match self.server.run(&target.db, command).await {
             Err(error) if !error.message().contains("NamespaceExists") => {
