@@ -76,6 +76,7 @@ async fn show(args: &Args, context: &Context) -> Result<()> {
                 bytes: item.bytes,
                 digest: item.digest.to_string(),
                 value: item.value.clone(),
+                proof: item.proof().map(str::to_owned),
             });
         }
         ui.text(&format!("\nInventory\n{}", details::inventory(&inventory, ui.style())));

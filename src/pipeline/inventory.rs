@@ -51,6 +51,11 @@ impl Item {
         if self.schema.is_empty() { self.name.clone() } else { format!("{}.{}", self.schema, self.name) }
     }
 
+    /// What a restored item is compared with where that is not its content here, in a word of the engine.
+    pub fn proof(&self) -> Option<&str> {
+        self.plan.get("proof").and_then(serde_json::Value::as_str)
+    }
+
     /// How the content of another count of the same item differs from this one, if it does.
     pub fn difference(&self, found: &Item) -> Option<String> {
         if self.rows != found.rows {

@@ -289,6 +289,21 @@ impl Mongod {
         self.file("ca.pem")
     }
 
+    /// A certificate with its key of the server's authority, for a client of this name; of a server with TLS.
+    pub fn client_certificate(&self, name: &str) -> PathBuf {
+        let key = rcgen::KeyPair::from_pem(&std::fs::read_to_string(self.file("ca.key")).unwrap()).unwrap();
+        let issuer = rcgen::Issuer::new(authority(), key);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut client = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        client.distinguished_name = rcgen::DistinguishedName::new();
+        client.distinguished_name.push(rcgen::DnType::CommonName, name);
+        client.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let pem = client.signed_by(&key, &issuer).unwrap().pem() + &key.serialize_pem();
+        let path = self.file("client.pem");
+        std::fs::write(&path, pem).unwrap();
+        path
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.directory.path.join(name)
     }
@@ -384,13 +399,19 @@ fn blocking<T: Send>(future: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| scope.spawn(run).join().unwrap())
 }
 
-/// Writes `ca.pem`, and `server.pem` with key and certificate for 127.0.0.1.
-fn certify(directory: &Path) {
-    let key = rcgen::KeyPair::generate().unwrap();
+fn authority() -> rcgen::CertificateParams {
     let mut authority = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     authority.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
     authority.distinguished_name.push(rcgen::DnType::CommonName, "lifeboat tests");
+    authority
+}
+
+/// Writes `ca.pem`, `ca.key` and `server.pem` with key and certificate for 127.0.0.1.
+fn certify(directory: &Path) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let authority = authority();
+    std::fs::write(directory.join("ca.key"), key.serialize_pem()).unwrap();
     std::fs::write(directory.join("ca.pem"), authority.self_signed(&key).unwrap().pem()).unwrap();
     let issuer = rcgen::Issuer::new(authority, key);
     let key = rcgen::KeyPair::generate().unwrap();

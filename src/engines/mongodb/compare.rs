@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mongodb::bson::Document;
+
 use super::archive::inventory::definitions_of;
 use super::archive::state::Defined;
 use super::archive::{CollectionKind, Namespace};
@@ -42,7 +44,7 @@ impl Mongo {
         let users: u64 = access.iter().map(|item| item.rows).sum();
         if users > 0 {
             comparison.notes.push(format!(
-                "users, roles and versions ({users} documents in all) belong to the server, and are not restored in a drill"
+                "{users} documents of the server itself (users, roles, versions) are in the backup and were not restored"
             ));
         }
         progress.expect_raw(items.iter().map(|item| item.bytes).sum());
@@ -58,14 +60,11 @@ impl Mongo {
             }
         }
         if replayed > 0 {
-            comparison.notes.push(format!(
-                "{} compared before the captured operations were applied, not after",
-                if replayed == 1 {
-                    "1 collection was".to_owned()
-                } else {
-                    format!("{replayed} collections were")
-                }
-            ));
+            let which =
+                if replayed == 1 { "1 collection was" } else { &format!("{replayed} collections were") };
+            comparison
+                .notes
+                .push(format!("{which} compared before the captured operations were applied, not after"));
         }
         self.definitions(&server, &naming, plan, &mut comparison).await?;
         Ok(comparison)
@@ -104,7 +103,7 @@ impl Mongo {
                 match back.get(&*name.collection) {
                     None => comparison.differences.push(format!("{name} is missing")),
                     Some(seen) => {
-                        let there = defined(server, seen, name).await?;
+                        let there = defined(server, seen, name, definitions).await?;
                         let there: BTreeSet<&Definition> = there.iter().collect();
                         comparison.differences.extend(differing(definitions, &there));
                     }
@@ -123,20 +122,38 @@ fn owner(definition: &Definition) -> &str {
     if definition.parent.is_empty() { &definition.name } else { &definition.parent }
 }
 
-/// The definitions of a restored collection, told under its name in the backup.
-async fn defined(server: &Server, seen: &look::Seen, name: &Namespace) -> Result<Vec<Definition>> {
+/// The definitions of a restored collection, told under its name in the backup and with its times to live.
+async fn defined(
+    server: &Server,
+    seen: &look::Seen,
+    name: &Namespace,
+    wanted: &BTreeSet<&Definition>,
+) -> Result<Vec<Definition>> {
     let kind = match seen.kind.as_str() {
         "view" => CollectionKind::View,
         "timeseries" => CollectionKind::TimeSeries,
         _ => CollectionKind::Collection,
     };
-    let mut indexes = match kind {
+    let mut indexes: Vec<Document> = match kind {
         CollectionKind::View => Vec::new(),
         _ => look::indexes(server, &seen.namespace).await?,
     };
     let mut options = seen.options.clone();
-    ttl::unshift(&mut options);
-    indexes.iter_mut().for_each(ttl::unshift);
+    let as_it_is = |options: &Document, indexes: &[Document]| {
+        let found = definitions_of(name, &Defined::new(kind, options.clone(), indexes.to_vec()));
+        found.iter().any(|definition| {
+            definition.parent.is_empty() == indexes.is_empty() && wanted.contains(definition)
+        })
+    };
+    if let Some(back) = ttl::COLLECTION.unshifted(&options).filter(|_| !as_it_is(&options, &[])) {
+        options = back;
+    }
+    for index in &mut indexes {
+        let known = as_it_is(&options, std::slice::from_ref(index));
+        if let Some(back) = ttl::INDEX.unshifted(index).filter(|_| !known) {
+            *index = back;
+        }
+    }
     Ok(definitions_of(name, &Defined::new(kind, options, indexes)))
 }
 

@@ -184,7 +184,7 @@ pub fn code(error: &mongodb::error::Error) -> Option<i32> {
 pub fn plain(error: &mongodb::error::Error) -> String {
     let text = match &*error.kind {
         ErrorKind::Command(command) => {
-            format!("{} ({})", command.message.trim_end_matches('.'), command.code_name)
+            format!("{} ({})", without_command(command.message.trim_end_matches('.')), command.code_name)
         }
         ErrorKind::Authentication { message, .. }
         | ErrorKind::ServerSelection { message, .. }
@@ -198,6 +198,18 @@ pub fn plain(error: &mongodb::error::Error) -> String {
     };
     // The cause of a failed selection is in the description of the topology, in the driver's own notation.
     text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
+/// "not authorized on admin to execute command { dbStats: 1, lsid: … }": of the command, the name is enough.
+fn without_command(message: &str) -> String {
+    const BEFORE: &str = " to execute command ";
+    match message.split_once(BEFORE) {
+        Some((what, command)) => {
+            let name = command.trim_start_matches(['{', ' ']).split(':').next().unwrap_or(command);
+            format!("{what}{BEFORE}{name}")
+        }
+        None => message.to_owned(),
+    }
 }
 
 /// Turns an error of the driver into one that says what happened where, and what to do.
@@ -276,6 +288,14 @@ mod tests {
                     111), labels: {} } ] }";
         assert_eq!(selection_cause(text), "I/O error: Connection refused (os error 111)");
         assert_eq!(selection_cause("nothing known"), "nothing known");
+    }
+
+    #[test]
+    fn of_a_refused_command_the_name_is_told() {
+        let text =
+            "not authorized on admin to execute command { dbStats: 1, $db: \"admin\", lsid: { id: 1 } }";
+        assert_eq!(without_command(text), "not authorized on admin to execute command dbStats");
+        assert_eq!(without_command("interrupted"), "interrupted");
     }
 
     #[test]

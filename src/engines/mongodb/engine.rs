@@ -245,7 +245,10 @@ impl Engine for Mongo {
         vec![
             "set -euo pipefail".to_owned(),
             format!("{print} | sha256sum   # must be the sha256 of {DUMP}"),
-            format!("{print} | zstd -dc | mongorestore --config=URI.yaml --archive --stopOnError{replay}"),
+            format!(
+                "{print} | zstd -dc | mongorestore --config=URI.yaml --archive --stopOnError \
+                 --bypassDocumentValidation{replay}"
+            ),
         ]
     }
 }

@@ -121,11 +121,13 @@ fn missing(server: &Server, what: &str, name: &str) -> Error {
     .hint(format!("check the name in the source's options, and that the user may read {name}"))
 }
 
-/// Bytes of data in the selected databases, uncompressed: about what a dump will have.
-///
-/// # Errors
-/// Those of [`super::connect::explain`].
-pub async fn expected_bytes(server: &Server, seen: &[Seen], everything: bool) -> Result<u64> {
+/// Bytes of data in the selected databases, uncompressed: about what a dump will have. 0 where that cannot be asked:
+/// the role `backup` may read everything, and not how much it is.
+pub async fn expected_bytes(server: &Server, seen: &[Seen], everything: bool) -> u64 {
+    measured_bytes(server, seen, everything).await.unwrap_or(0)
+}
+
+async fn measured_bytes(server: &Server, seen: &[Seen], everything: bool) -> Result<u64> {
     let mut bytes = 0.0;
     if everything {
         let databases: std::collections::BTreeSet<&str> =

@@ -152,6 +152,8 @@ pub struct ItemLine {
     pub digest: String,
     /// A value that is compared as it is, or `null`.
     pub value: Option<String>,
+    /// What a drill compares a restored one with, where that is not the content told here, or `null`.
+    pub proof: Option<String>,
 }
 
 impl Message for ItemLine {

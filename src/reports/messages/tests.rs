@@ -65,6 +65,7 @@ fn samples() -> Vec<String> {
             bytes: 0,
             digest: text(),
             value: None,
+            proof: Some("snapshot".into()),
         }),
         line(&Restore {
             source: text(),

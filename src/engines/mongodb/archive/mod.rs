@@ -31,13 +31,13 @@ mod namespace;
 pub mod oplog;
 mod parts;
 pub mod prelude;
-pub mod pruned;
 mod reader;
 #[cfg(test)]
 mod restore_tests;
 pub mod rewrite;
 #[cfg(test)]
 mod samples;
+pub mod selected;
 pub mod state;
 mod summary;
 #[cfg(test)]

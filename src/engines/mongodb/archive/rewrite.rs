@@ -1,14 +1,15 @@
 //! Makes another archive out of one that passes: namespaces dropped, renamed, emptied, or with other options.
 //!
-//! Documents pass unchanged, and so do their checksums. With every namespace kept as it is, the archive
-//! comes out to the byte as it went in.
+//! Documents pass unchanged, and so do their checksums, but where the plan says that the caller changes them.
+//! With every namespace kept as it is, the archive comes out to the byte as it went in.
 
 use std::collections::HashMap;
+
+use crc_fast::{CrcAlgorithm, Digest};
 
 use super::namespace::Namespace;
 use super::parts::{BlockHeader, RESTORABLE};
 use super::prelude::{CollectionEntry, CollectionKind, Metadata, Prelude, TERMINATOR};
-use super::pruned::PrunedOplog;
 use super::summary::Event;
 use crate::error::{Error, Kind, Result};
 
@@ -30,12 +31,19 @@ pub struct Kept {
     pub documents: bool,
     /// Its options and indexes.
     pub metadata: Option<Metadata>,
+    /// The caller leaves documents out or changes them: their checksum is counted again.
+    pub changed: bool,
 }
 
 impl Kept {
     /// Keeps everything.
     pub fn as_it_is(entry: &CollectionEntry) -> Self {
-        Kept { namespace: entry.namespace.clone(), documents: true, metadata: entry.metadata.clone() }
+        Kept {
+            namespace: entry.namespace.clone(),
+            documents: true,
+            metadata: entry.metadata.clone(),
+            changed: false,
+        }
     }
 }
 
@@ -54,29 +62,21 @@ struct Route {
     documents: bool,
     /// A segment has been written. A namespace without documents has one, as from mongodump.
     begun: bool,
+    /// The checksum of what was written, where that is not what was read.
+    crc: Option<Digest>,
 }
 
 /// Turns the events of an [`super::ArchiveReader`] into the bytes of a new archive.
-pub struct Rewriter<'k, P> {
+pub struct Rewriter<P> {
     plan: P,
-    /// What of the oplog is kept, if not all, and its place in the prelude.
-    oplog: Option<PrunedOplog<'k>>,
-    oplog_at: Option<usize>,
     /// By the place in the prelude; `None` for what is dropped.
     routes: Vec<Option<Route>>,
 }
 
-impl<'k, P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<'k, P> {
+impl<P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<P> {
     /// Asks `plan` once about each namespace, in the order of the prelude.
     pub fn new(plan: P) -> Self {
-        Rewriter { plan, oplog: None, oplog_at: None, routes: Vec::new() }
-    }
-
-    /// The same with an oplog that is pruned.
-    #[must_use]
-    pub fn with_oplog(mut self, pruned: PrunedOplog<'k>) -> Self {
-        self.oplog = Some(pruned);
-        self
+        Rewriter { plan, routes: Vec::new() }
     }
 
     /// Takes the next event, and puts what the new archive has of it at the end of `out`.
@@ -99,16 +99,14 @@ impl<'k, P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<'k, P> {
                 }
             }
             Event::Document { namespace, bytes, .. } => {
-                if Some(namespace) == self.oplog_at
-                    && let Some(oplog) = &mut self.oplog
-                {
-                    return oplog.entry(bytes, out);
-                }
                 if let Some(route) = self.route(namespace)
                     && route.documents
                 {
                     if bytes.len() > RESTORABLE {
                         return Err(too_large(&route.namespace, bytes.len()));
+                    }
+                    if let Some(crc) = &mut route.crc {
+                        crc.update(bytes);
                     }
                     out.extend_from_slice(bytes);
                 }
@@ -119,10 +117,9 @@ impl<'k, P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<'k, P> {
                 }
             }
             Event::NamespaceEnd { namespace, buckets, crc, .. } => {
-                let pruned = self.oplog.as_ref().filter(|_| Some(namespace) == self.oplog_at);
-                let crc = pruned.map_or(crc, PrunedOplog::crc);
                 if let Some(route) = self.route(namespace) {
                     // The checksum of no documents is 0.
+                    let crc = route.crc.as_ref().map_or(crc, Digest::finalize);
                     let crc = if route.documents { crc } else { 0 };
                     route.header(buckets, Some(crc), out);
                     out.extend_from_slice(&TERMINATOR);
@@ -139,7 +136,6 @@ impl<'k, P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<'k, P> {
     fn begin(&mut self, prelude: &Prelude, out: &mut Vec<u8>) -> Result<()> {
         let mut changed = Prelude { header: prelude.header.clone(), entries: Vec::new() };
         let mut taken: HashMap<Namespace, Namespace> = HashMap::new();
-        self.oplog_at = prelude.oplog();
         self.routes.clear();
         for entry in &prelude.entries {
             let Placement::Keep(kept) = (self.plan)(entry)? else {
@@ -157,6 +153,7 @@ impl<'k, P: FnMut(&CollectionEntry) -> Result<Placement>> Rewriter<'k, P> {
                 // A view has none, so that nothing need be left out.
                 documents: kept.documents || entry.shape() == CollectionKind::View,
                 begun: false,
+                crc: kept.changed.then(|| Digest::new(CrcAlgorithm::Crc64Xz)),
             }));
         }
         changed.write(out).map_err(|why| {

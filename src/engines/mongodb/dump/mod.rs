@@ -56,7 +56,7 @@ impl Mongo {
         let plan = preflight::plan(&server, &self.options).await?;
         plan.check(&server.shown)?;
         let everything = self.options.selection().is_everything();
-        progress.expect_raw(look::expected_bytes(&server, &plan.seen, everything).await?);
+        progress.expect_raw(look::expected_bytes(&server, &plan.seen, everything).await);
         let connected = began.elapsed().as_secs_f64();
 
         let dumped = self.one_dump(&server, &tool, &plan, sink, progress).await?;

@@ -1,9 +1,8 @@
 //! From mongodump's standard output into an object: every byte passes the archive's reader first.
 
 use super::watch::{EVERY, Watch};
-use crate::engines::mongodb::archive::pruned::PrunedOplog;
 use crate::engines::mongodb::archive::rewrite::{BoxedPlan, Kept, Placement, Rewriter};
-use crate::engines::mongodb::archive::{ArchiveReader, CollectionEntry, Event, Namespace};
+use crate::engines::mongodb::archive::{ArchiveReader, CollectionEntry, Event, selected};
 use crate::engines::mongodb::counted::Counting;
 use crate::engines::mongodb::options::Selection;
 use crate::error::{Explain as _, Kind, Result};
@@ -85,30 +84,44 @@ impl Passing {
     }
 }
 
-/// Leaves out what is not selected.
+/// Leaves out what is not selected, also from the oplog: that is of the whole server.
 struct Filter {
+    selection: Selection,
     reader: ArchiveReader,
-    rewriter: Rewriter<'static, BoxedPlan<'static>>,
+    rewriter: Rewriter<BoxedPlan<'static>>,
     kept: Vec<u8>,
 }
 
 impl Filter {
     fn new(selection: Selection) -> Filter {
-        let kept = selection.clone();
-        let oplog = PrunedOplog::new(move |name: &Namespace| kept.takes(&name.db, &name.collection));
+        let chosen = selection.clone();
         let plan = move |entry: &CollectionEntry| -> Result<Placement> {
             let name = &entry.namespace;
-            let wanted = name.is_oplog() || selection.takes(&name.db, &name.collection);
-            Ok(if wanted { Kept::as_it_is(entry).into() } else { Placement::Drop })
+            let (oplog, mut kept) = (name.is_oplog(), Kept::as_it_is(entry));
+            kept.changed = oplog;
+            let wanted = oplog || chosen.takes(&name.db, &name.collection);
+            Ok(if wanted { kept.into() } else { Placement::Drop })
         };
-        let rewriter = Rewriter::new(Box::new(plan) as BoxedPlan<'static>).with_oplog(oplog);
-        Filter { reader: ArchiveReader::new(), rewriter, kept: Vec::new() }
+        let rewriter = Rewriter::new(Box::new(plan) as BoxedPlan<'static>);
+        Filter { selection, reader: ArchiveReader::new(), rewriter, kept: Vec::new() }
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<&[u8]> {
         self.kept.clear();
-        let (rewriter, kept) = (&mut self.rewriter, &mut self.kept);
-        self.reader.feed(bytes, &mut |event| rewriter.event(&event, kept))?;
+        let (rewriter, kept, selection) = (&mut self.rewriter, &mut self.kept, &self.selection);
+        let mut oplog = self.reader.prelude().and_then(|prelude| prelude.oplog());
+        self.reader.feed(bytes, &mut |event| match event {
+            Event::Prelude { prelude, .. } => {
+                oplog = prelude.oplog();
+                rewriter.event(&event, kept)
+            }
+            Event::Document { namespace, bytes, at } if Some(namespace) == oplog => {
+                let changed = selected::select(bytes, selection)?;
+                let bytes = changed.as_ref().map_or(bytes, |changed| changed.as_bytes());
+                rewriter.event(&Event::Document { namespace, bytes, at }, kept)
+            }
+            _ => rewriter.event(&event, kept),
+        })?;
         Ok(&self.kept)
     }
 }

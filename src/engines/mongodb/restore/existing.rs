@@ -28,8 +28,11 @@ pub struct Made {
 pub async fn check(server: &Server, plan: &Plan<'_>, prelude: &Prelude) -> Result<Made> {
     let options = plan.options;
     let mut by_database: BTreeMap<&str, Vec<&Namespace>> = BTreeMap::new();
-    for name in plan.targets.values() {
-        by_database.entry(&name.db).or_default().push(name);
+    // The names in the backup, which --map wants.
+    let mut stored: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, target) in &plan.targets {
+        by_database.entry(&target.db).or_default().push(target);
+        stored.entry(&target.db).or_insert(&name.db);
     }
     for name in &options.replace {
         if !by_database.contains_key(name.as_str()) {
@@ -50,11 +53,12 @@ pub async fn check(server: &Server, plan: &Plan<'_>, prelude: &Prelude) -> Resul
             true => look::collections(server, database).await?,
             false => Vec::new(),
         };
+        let another = format!("--map {}={database}_restored", stored.get(database).unwrap_or(&database));
         let own: Vec<&look::Seen> =
             found.iter().filter(|seen| !seen.namespace.collection.starts_with("system.")).collect();
         let names: BTreeSet<&Namespace> = own.iter().map(|seen| &seen.namespace).collect();
         if options.data_only {
-            fillable(server, &wanted, &names).await?;
+            fillable(server, &wanted, &own).await?;
             continue;
         }
         let replaced = options.replace.iter().any(|name| name == database);
@@ -64,7 +68,7 @@ pub async fn check(server: &Server, plan: &Plan<'_>, prelude: &Prelude) -> Resul
                 Kind::Unreachable,
                 format!("the database {database} of {} is the source of this backup", server.shown),
             )
-            .hint(format!("restore it under another name: --map {database}={database}_restored")));
+            .hint(format!("restore it under another name: {another}")));
         }
         if is_system(database) && replaced {
             return Err(Error::new(Kind::Usage, format!("the database {database} cannot be replaced"))
@@ -82,12 +86,15 @@ pub async fn check(server: &Server, plan: &Plan<'_>, prelude: &Prelude) -> Resul
                 format!("the database {database} exists on {} (with {})", server.shown, some.join(", ")),
             )
             .hint(format!(
-                "restore it under another name (--map {database}={database}_restored), or replace it: \
-                 --replace {database}"
+                "restore it under another name ({another}), or replace it: --replace {database}"
             )));
         } else if let Some(name) = wanted.iter().find(|name| names.contains(*name)) {
-            return Err(Error::new(Kind::Unreachable, format!("{name} exists on {}", server.shown))
-                .hint(format!("restore it under another name: --map {name}={name}_restored")));
+            return Err(Error::new(Kind::Unreachable, format!("{name} exists on {}", server.shown)).hint(
+                format!(
+                    "restore it under another name: --map {}={name}_restored",
+                    plan.targets.iter().find(|(_, new)| new == name).map_or(*name, |(old, _)| old)
+                ),
+            ));
         } else {
             made.collections.extend(wanted.into_iter().cloned());
         }
@@ -96,11 +103,22 @@ pub async fn check(server: &Server, plan: &Plan<'_>, prelude: &Prelude) -> Resul
 }
 
 /// For `--data-only`: every collection has to be there, and empty.
-async fn fillable(server: &Server, wanted: &[&Namespace], there: &BTreeSet<&Namespace>) -> Result<()> {
+async fn fillable(server: &Server, wanted: &[&Namespace], there: &[&look::Seen]) -> Result<()> {
     for name in wanted {
-        if !there.contains(name) {
-            return Err(Error::new(Kind::Unreachable, format!("there is no {name} on {}", server.shown))
-                .hint("--data-only fills collections that exist; restore them first (--schema-only)"));
+        match there.iter().find(|seen| seen.namespace == **name).map(|seen| seen.kind.as_str()) {
+            None => {
+                return Err(Error::new(Kind::Unreachable, format!("there is no {name} on {}", server.shown))
+                    .hint("--data-only fills collections that exist; restore them first (--schema-only)"));
+            }
+            Some("timeseries") => {
+                return Err(Error::new(
+                    Kind::Usage,
+                    format!("{name} is a time series, and mongorestore fills none that exists"),
+                )
+                .hint("name the collections to fill by --only; drop the time series and restore it whole"));
+            }
+            Some("view") => continue,
+            Some(_) => {}
         }
         let first = doc! {"find": &name.collection, "limit": 1, "projection": {"_id": 1}};
         if !server.all(&name.db, first).await?.is_empty() {

@@ -1,9 +1,11 @@
 //! From the store through the archive's reader and rewriter into mongorestore, and what it makes of it.
 
+use std::collections::BTreeSet;
+
 use tokio::io::AsyncWriteExt as _;
 
 use super::plan::{Plan, is_access};
-use super::said;
+use super::{access, said};
 use crate::engines::mongodb::archive::rewrite::{BoxedPlan, Kept, Placement, Rewriter};
 use crate::engines::mongodb::archive::{CollectionEntry, Event};
 use crate::engines::mongodb::child;
@@ -23,11 +25,12 @@ fn placement(plan: &Plan<'_>, entry: &CollectionEntry) -> Placement {
     let mut kept = Kept::as_it_is(entry);
     kept.namespace = plan.name(name);
     kept.documents = !plan.options.schema_only || is_access(name);
+    kept.changed = is_access(name);
     if let Some(metadata) = &mut kept.metadata {
         // A new collection is another one than that of the source.
         metadata.uuid = None;
         if plan.options.staging {
-            ttl::shift(&mut metadata.options);
+            ttl::COLLECTION.shift(&mut metadata.options);
         }
     }
     kept.into()
@@ -35,12 +38,18 @@ fn placement(plan: &Plan<'_>, entry: &CollectionEntry) -> Placement {
 
 /// A mongorestore that is being fed. Its child is held by the caller, who has to end it on every way out.
 pub struct Feed<'a> {
-    rewriter: Rewriter<'a, BoxedPlan<'a>>,
+    rewriter: Rewriter<BoxedPlan<'a>>,
     input: Option<Input>,
     out: Vec<u8>,
     /// Documents handed over.
     pub documents: u64,
-    kept: Vec<bool>,
+    counted: Vec<bool>,
+    /// Which namespaces are of users and roles.
+    access: Vec<bool>,
+    /// Users and roles that the target has.
+    existing: BTreeSet<String>,
+    /// Those of them that the archive has too.
+    pub left_out: BTreeSet<String>,
 }
 
 /// mongorestore's arguments; none of them is a secret.
@@ -70,7 +79,7 @@ impl<'a> Feed<'a> {
         tool: &Tool,
         uri: &Uri,
         environment: &std::collections::BTreeMap<String, String>,
-        workers: usize,
+        (workers, existing): (usize, BTreeSet<String>),
         slot: &mut Option<Child>,
     ) -> Result<Feed<'a>> {
         let mut spec = child::spec(tool, uri, environment, arguments(plan, workers))?;
@@ -87,7 +96,10 @@ impl<'a> Feed<'a> {
             input,
             out: Vec::new(),
             documents: 0,
-            kept: Vec::new(),
+            counted: Vec::new(),
+            access: Vec::new(),
+            existing,
+            left_out: BTreeSet::new(),
         })
     }
 
@@ -99,13 +111,21 @@ impl<'a> Feed<'a> {
         match *event {
             Event::Prelude { prelude, .. } => {
                 let keeps = |entry: &CollectionEntry| match placement(plan, entry) {
-                    Placement::Keep(kept) => kept.documents,
+                    // mongorestore does not count users and roles.
+                    Placement::Keep(kept) => kept.documents && !is_access(&entry.namespace),
                     Placement::Drop => false,
                 };
-                self.kept = prelude.entries.iter().map(keeps).collect();
+                self.counted = prelude.entries.iter().map(keeps).collect();
+                self.access = prelude.entries.iter().map(|entry| is_access(&entry.namespace)).collect();
             }
-            Event::Document { namespace, .. } if self.kept.get(namespace) == Some(&true) => {
+            Event::Document { namespace, .. } if self.counted.get(namespace) == Some(&true) => {
                 self.documents += 1
+            }
+            Event::Document { namespace, bytes, .. } if self.access.get(namespace) == Some(&true) => {
+                if let Some(name) = access::whose(bytes).filter(|name| self.existing.contains(name)) {
+                    self.left_out.insert(name);
+                    return Ok(());
+                }
             }
             _ => {}
         }
@@ -128,7 +148,7 @@ impl<'a> Feed<'a> {
     ///
     /// # Errors
     /// [`Kind::Failed`] with what mongorestore said.
-    pub async fn finish(mut self, tool: &Tool, slot: &mut Option<Child>) -> Result<u64> {
+    pub async fn finish(&mut self, tool: &Tool, slot: &mut Option<Child>) -> Result<u64> {
         self.push().await?;
         if let Some(mut input) = self.input.take() {
             input.shutdown().await.explain(Kind::Failed, refused)?;

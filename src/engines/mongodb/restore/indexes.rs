@@ -63,7 +63,7 @@ fn specs(defined: &Defined, staging: bool) -> Vec<Bson> {
     };
     let specs = defined.indexes.iter().filter(own).map(|index| {
         let mut spec = index.clone();
-        for key in ["ns", "background", "buildUUID"] {
+        for key in ["ns", "buildUUID"] {
             spec.remove(key);
         }
         // An index without a collation would get that of its collection.
@@ -71,7 +71,7 @@ fn specs(defined: &Defined, staging: bool) -> Vec<Bson> {
             spec.insert("collation", doc! {"locale": "simple"});
         }
         if staging {
-            ttl::shift(&mut spec);
+            ttl::INDEX.shift(&mut spec);
         }
         Bson::Document(spec)
     });

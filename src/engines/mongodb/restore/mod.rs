@@ -5,6 +5,7 @@
 //! that fails removes what it made. A database that is replaced is dropped only after the whole backup has been
 //! read and checked once.
 
+mod access;
 mod existing;
 pub use existing::drop_database;
 mod feed;
@@ -52,6 +53,7 @@ struct Done {
     applied: u64,
     indexes: usize,
     phases: Vec<Phase>,
+    warnings: Vec<String>,
 }
 
 /// What every step of the work needs.
@@ -96,7 +98,7 @@ impl Mongo {
             Ok((server, tool, made))
         };
         let (server, tool, made) = options.cancel.guard(looking).await?;
-        let warnings = doubts(origin, &server, options);
+        let mut warnings = doubts(origin, &server, options);
         let shown = shown(&server, &plan);
         if options.dry_run {
             return Ok(nothing_done(shown, &plan, warnings));
@@ -122,6 +124,7 @@ impl Mongo {
             Err(error) => return Err(self.undone(&server, &made, options, error).await),
         };
         phases.extend(done.phases);
+        warnings.extend(done.warnings);
         let entries = &done.counting.tally;
         if entries.entries > 0 {
             tracing::info!(entries = entries.entries, applied = done.applied, "captured operations applied");
@@ -178,7 +181,7 @@ impl Mongo {
 
     async fn work(&self, work: &Work<'_>, slot: &mut Option<Child>) -> Result<Done> {
         let Work { from, plan, server, tool, .. } = *work;
-        let mut phases = Vec::new();
+        let (mut phases, mut warnings) = (Vec::new(), Vec::new());
         let mut lap = Instant::now();
         let mut end_phase = |name: &str, phases: &mut Vec<Phase>| {
             phases.push(Phase { name: name.into(), seconds: lap.elapsed().as_secs_f64() });
@@ -187,7 +190,8 @@ impl Mongo {
         from.progress().phase("load");
         let workers = if has_capped(plan) { 1 } else { self.readers().min(WORKERS) };
         let environment = &self.settings.host.environment;
-        let feed = Feed::start(plan, tool, work.uri, environment, workers, slot)?;
+        let users = access::existing(server, plan).await?;
+        let feed = Feed::start(plan, tool, work.uri, environment, (workers, users), slot)?;
         let mut incoming =
             Incoming { counting: Counting::default(), operations: Vec::new(), feed: Some(feed) };
         let mut replay = Replay::new(server, plan);
@@ -202,8 +206,9 @@ impl Mongo {
                 return Err(last_words(tool, slot, refused).await);
             }
             if !incoming.operations.is_empty() {
-                if let Some(feed) = incoming.feed.take() {
+                if let Some(mut feed) = incoming.feed.take() {
                     documents = feed.finish(tool, slot).await?;
+                    warnings.extend(access::warnings(plan, &feed.left_out));
                     end_phase("load", &mut phases);
                     self.before_replay(work).await?;
                     from.progress().phase("replay");
@@ -214,8 +219,9 @@ impl Mongo {
             }
         }
         let counting = incoming.counting;
-        if let Some(feed) = incoming.feed.take() {
+        if let Some(mut feed) = incoming.feed.take() {
             documents = feed.finish(tool, slot).await?;
+            warnings.extend(access::warnings(plan, &feed.left_out));
             end_phase("load", &mut phases);
         }
         replay.flush().await?;
@@ -238,7 +244,7 @@ impl Mongo {
             }
         };
         end_phase("index", &mut phases);
-        Ok(Done { counting, documents, applied: replay.applied, indexes, phases })
+        Ok(Done { counting, documents, applied: replay.applied, indexes, phases, warnings })
     }
 
     /// For a drill: collections that were written to and cannot be compared afterwards are compared now.

@@ -10,11 +10,11 @@
 use mongodb::bson::raw::cstr;
 use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc};
 
-use super::plan::Plan;
+use super::plan::{Plan, is_access};
 use crate::engines::mongodb::archive::Namespace;
 use crate::engines::mongodb::archive::oplog::{Command, Entry, Operation};
 use crate::engines::mongodb::connect::{Server, Topology};
-use crate::engines::mongodb::privileges;
+use crate::engines::mongodb::{privileges, ttl};
 use crate::error::{Error, Kind, Result};
 
 /// Operations in one `applyOps`, at most.
@@ -98,7 +98,10 @@ impl<'a> Replay<'a> {
         };
         match entry.operation {
             Operation::Noop | Operation::Bookkeeping(_) => return Ok(()),
-            _ if !self.plan.takes(&name.time_series().unwrap_or_else(|| name.clone())) => {
+            // Those that the target has stay as they are, and the archive has the others.
+            _ if is_access(&name)
+                || !self.plan.takes(&name.time_series().unwrap_or_else(|| name.clone())) =>
+            {
                 return Ok(());
             }
             _ => {}
@@ -230,7 +233,7 @@ impl<'a> Replay<'a> {
                 let mut changed = doc! {"collMod": &target.collection};
                 changed.extend(body.into_iter().skip(1));
                 if self.plan.options.staging {
-                    crate::engines::mongodb::ttl::shift(&mut changed);
+                    ttl::COLLECTION.shift(&mut changed);
                 }
                 (changed.len() > 1).then_some(changed)
             }
@@ -261,7 +264,7 @@ impl<'a> Replay<'a> {
             }
         }
         if self.plan.options.staging {
-            crate::engines::mongodb::ttl::shift(&mut command);
+            ttl::COLLECTION.shift(&mut command);
         }
         match self.server.run(&target.db, command).await {
             Err(error) if !error.message().contains("NamespaceExists") => {
