@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -176,6 +176,7 @@ pub struct Silence {
     /// Where it listens.
     pub address: String,
     silent: Arc<AtomicBool>,
+    word: Arc<Mutex<String>>,
 }
 
 impl Silence {
@@ -184,30 +185,41 @@ impl Silence {
         let listener = TcpListener::bind((on, 0)).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let silent = Arc::new(AtomicBool::new(false));
-        let (server, serving) = (server.to_owned(), silent.clone());
+        let word = Arc::new(Mutex::new(String::new()));
+        let (server, serving, until) = (server.to_owned(), silent.clone(), word.clone());
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(&server) else { continue };
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    let silent = serving.clone();
-                    std::thread::spawn(move || hand_on(from, to, &silent));
+                    let (silent, word) = (serving.clone(), until.clone());
+                    std::thread::spawn(move || hand_on(from, to, &silent, &word));
                 }
             }
         });
-        Silence { address, silent }
+        Silence { address, silent, word }
+    }
+
+    /// Falls silent as soon as these bytes are to pass.
+    pub fn at(&self, word: &str) {
+        *self.word.lock().unwrap() = word.to_owned();
     }
 
     /// Nothing passes from now on, or everything again.
     pub fn set(&self, silent: bool) {
+        self.word.lock().unwrap().clear();
         self.silent.store(silent, Ordering::SeqCst);
     }
 }
 
-fn hand_on(mut from: TcpStream, mut to: TcpStream, silent: &AtomicBool) {
+fn hand_on(mut from: TcpStream, mut to: TcpStream, silent: &AtomicBool, word: &Mutex<String>) {
     let mut bytes = [0; 65536];
     loop {
         let read = from.read(&mut bytes).unwrap_or(0);
+        let word = word.lock().unwrap().clone();
+        if !word.is_empty() && bytes[..read].windows(word.len()).any(|some| some == word.as_bytes()) {
+            silent.store(true, Ordering::SeqCst);
+        }
         while silent.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(5));
         }

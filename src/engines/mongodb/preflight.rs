@@ -32,12 +32,6 @@ impl Plan {
         let error = Error::new(Kind::Unreachable, format!("{shown}: {}", problem.message));
         Err(error.hint(problem.hint.clone().unwrap_or_default()))
     }
-
-    /// What a backup warns about.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
-        let warnings = self.findings.iter().filter(|finding| finding.level == Level::Warning);
-        warnings.map(|finding| finding.message.clone())
-    }
 }
 
 /// Looks at the server as this user sees it.

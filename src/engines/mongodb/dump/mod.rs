@@ -61,10 +61,11 @@ impl Mongo {
 
         let dumped = self.one_dump(&server, &tool, &plan, sink, progress).await?;
         check_seen(&plan, &dumped)?;
+        check_oplog(&plan, &dumped.tally)?;
         let starts = sink.frames_of(DUMP).map(|table| table.raw_starts()).unwrap_or_default();
         let place = |at: u64| -> Option<Place> { place_of(&starts, at) };
         let mut inventory = dumped.tally.inventory(&dumped.summary, &place);
-        let mut warnings: Vec<String> = plan.warnings().chain(dumped.warnings).collect();
+        let mut warnings = dumped.warnings;
 
         let proving = Instant::now();
         if plan.oplog {
@@ -120,7 +121,9 @@ impl Mongo {
             Err(error) if error.kind() == Kind::Damaged => {
                 let outcome = tokio::time::timeout(Duration::from_secs(10), running.outcome()).await;
                 return Err(match outcome {
-                    Ok(Ok(outcome)) if outcome.code != Some(0) => failed(server, tool, &outcome),
+                    Ok(Ok(outcome)) if outcome.code != Some(0) && !lost_its_reader(&outcome) => {
+                        failed(server, tool, &outcome)
+                    }
                     _ => error,
                 });
             }
@@ -174,6 +177,20 @@ fn check_seen(plan: &Plan, dumped: &Dumped) -> Result<()> {
         Some(missing) => Err(vanished_under_way(&missing.namespace)),
         None => Ok(()),
     }
+}
+
+/// mongodump's whole oplog was asked for, and an archive without any looks as whole as one with it.
+fn check_oplog(plan: &Plan, tally: &Tally) -> Result<()> {
+    if !plan.oplog || tally.entries > 0 {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Failed, "the captured operations that were asked of mongodump are not in its archive")
+        .hint("look whether the mongodump that is run is a wrapper that leaves out --oplog"))
+}
+
+/// True when a child failed because we read no more of it.
+fn lost_its_reader(outcome: &Outcome) -> bool {
+    outcome.signal == Some(13) || outcome.facts.messages.iter().any(|line| line.contains("broken pipe"))
 }
 
 fn vanished_under_way(name: &Namespace) -> Error {

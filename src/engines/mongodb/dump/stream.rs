@@ -1,10 +1,11 @@
 //! From mongodump's standard output into an object: every byte passes the archive's reader first.
 
-use super::watch::{EVERY, Watch};
+use super::watch::Watch;
 use crate::engines::mongodb::archive::rewrite::{BoxedPlan, Kept, Placement, Rewriter};
 use crate::engines::mongodb::archive::{ArchiveReader, CollectionEntry, Event};
 use crate::engines::mongodb::counted::Counting;
 use crate::engines::mongodb::options::Selection;
+use crate::engines::mongodb::pulse::EVERY;
 use crate::error::{Explain as _, Kind, Result};
 use crate::pipeline::ObjectWriter;
 use crate::pipeline::child::Output;

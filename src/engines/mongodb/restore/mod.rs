@@ -42,6 +42,9 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How long the removal of an unfinished restore may take.
 const UNDOING: Duration = Duration::from_secs(60);
 
+/// Bytes of an average document from which on one worker is enough.
+const BIG: u64 = 1 << 20;
+
 /// Insertion workers for one collection, at most.
 const WORKERS: usize = 4;
 
@@ -175,7 +178,7 @@ impl Mongo {
             lap = Instant::now();
         };
         from.progress().phase("load");
-        let workers = if has_capped(plan) { 1 } else { self.readers().min(WORKERS) };
+        let workers = if has_capped(plan) || has_big_documents(plan) { 1 } else { self.readers().min(WORKERS) };
         let environment = &self.settings.host.environment;
         let feed = Feed::start(plan, tool, work.uri, environment, workers, slot)?;
         let mut incoming =
@@ -187,13 +190,13 @@ impl Mongo {
             incoming.take(plan, &chunk)?;
             from.progress().add_raw(chunk.len() as u64);
             if let Some(feed) = incoming.feed.as_mut()
-                && let Err(refused) = feed.push().await
+                && let Err(refused) = feed.push(server).await
             {
                 return Err(last_words(tool, slot, refused).await);
             }
             if !incoming.operations.is_empty() {
                 if let Some(feed) = incoming.feed.take() {
-                    documents = feed.finish(tool, slot).await?;
+                    documents = feed.finish(server, tool, slot).await?;
                     end_phase("load", &mut phases);
                     self.before_replay(work).await?;
                     from.progress().phase("replay");
@@ -205,7 +208,7 @@ impl Mongo {
         }
         let counting = incoming.counting;
         if let Some(feed) = incoming.feed.take() {
-            documents = feed.finish(tool, slot).await?;
+            documents = feed.finish(server, tool, slot).await?;
             end_phase("load", &mut phases);
         }
         replay.flush().await?;
@@ -317,6 +320,12 @@ fn wanted_indexes(plan: &Plan<'_>, counting: &Counting) -> Vec<(Namespace, Defin
 /// which are: so one worker where the plan is not only of plain collections.
 fn has_capped(plan: &Plan<'_>) -> bool {
     plan.inventory.settings.contains_key("capped")
+}
+
+/// Several workers with the biggest documents at once do not fit into a small server's cache ("transaction is too
+/// large and will not fit in the storage engine cache").
+fn has_big_documents(plan: &Plan<'_>) -> bool {
+    plan.inventory.items.iter().any(|item| item.bytes / item.rows.max(1) > BIG)
 }
 
 /// What a careful operator is told before.

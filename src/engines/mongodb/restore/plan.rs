@@ -44,7 +44,7 @@ impl<'a> Plan<'a> {
                     Kind::Usage,
                     format!("the backup has no database or collection {name}"),
                 )
-                .hint("`lifeboat show SOURCE ID --items` lists what it has; write database.collection"));
+                .hint("`lifeboat show SOURCE ID --inventory` lists what it has; write database.collection"));
             }
         }
         let wanted: BTreeSet<&Namespace> =
@@ -60,7 +60,7 @@ impl<'a> Plan<'a> {
                 Kind::Usage,
                 format!("--map {name}: there is no collection {name} to restore"),
             )
-            .hint("`lifeboat show SOURCE ID --items` lists what the backup has"));
+            .hint("`lifeboat show SOURCE ID --inventory` lists what the backup has"));
         }
         let mut plan =
             Plan { options, inventory, naming, targets: BTreeMap::new(), only, users: options.globals };
@@ -71,7 +71,7 @@ impl<'a> Plan<'a> {
             .collect();
         if targets.is_empty() && !plan.users {
             return Err(Error::new(Kind::Usage, "nothing of the backup is to be restored")
-                .hint("`lifeboat show SOURCE ID --items` lists what it has"));
+                .hint("`lifeboat show SOURCE ID --inventory` lists what it has"));
         }
         plan.targets = targets;
         Ok(plan)

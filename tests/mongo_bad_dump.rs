@@ -1,0 +1,289 @@
+//! What befalls a backup of MongoDB half-way: a mongodump that dies or lies, servers that go, signals, stores
+//! that fail, and what others do to the source meanwhile.
+
+mod common;
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use common::bad_input::{Case, Running, Tools, told, wait_until};
+use common::bad_mongo::{
+    Silence, assert_clean, case_with, command, count, fails, fill, filled, hasty, on_s3, only, pause_after,
+    pausing, real, run, wait, with_tools,
+};
+use common::mongo::{Mongod, Options, replica, standalone};
+use common::postgres::unique;
+use common::proxy::{Mode, Proxy};
+use common::s3;
+use mongodb::bson::doc;
+use nix::sys::signal::Signal;
+
+/// Documents of [`source`]: about 40 MB, more than what mongodump asks the server for at once, and some parts of an upload.
+const DOCUMENTS: i32 = 4000;
+
+/// A database of the shared replica set: its URL, and the options that select it.
+fn source() -> (String, &'static str) {
+    static OPTIONS: OnceLock<String> = OnceLock::new();
+    let options = OPTIONS.get_or_init(|| only(&filled(replica(), DOCUMENTS)));
+    (hasty(&replica().url()), options)
+}
+
+/// A mongodump that is this script.
+fn with_script(script: &str) -> Case {
+    let (url, options) = source();
+    case_with("mongodump", script, &url, options)
+}
+
+#[test]
+fn a_dump_that_dies() {
+    let case = with_script(
+        "\"$real\" \"$@\" 2>/dev/null | head -c 2000000\necho 'Failed: out of luck' >&2\nexit 3",
+    );
+    assert_told!(fails(&case, 1), @"");
+    assert_told!(fails(&with_script("\"$real\" \"$@\" | head -c 2000000\nkill -9 $$"), 1), @"");
+    // All of it came.
+    let case = with_script("\"$real\" \"$@\"\necho 'Failed: at the very end' >&2\nexit 1");
+    assert_told!(fails(&case, 1), @"");
+}
+
+#[test]
+fn a_dump_that_lies() {
+    // All of these end with 0.
+    assert_told!(fails(&with_script("\"$real\" \"$@\" 2>/dev/null | head -c 2000000; exit 0"), 6), @"");
+    assert_told!(fails(&with_script("\"$real\" \"$@\" | head -c -1; exit 0"), 6), @"");
+    assert_told!(fails(&with_script("exit 0"), 6), @"");
+    assert_told!(fails(&with_script("yes garbage | head -c 3000000; exit 0"), 6), @"");
+    assert_told!(fails(&with_script("echo Garbage; exec \"$real\" \"$@\""), 6), @"");
+    assert_told!(fails(&with_script("\"$real\" \"$@\"; echo more; exit 0"), 6), @"");
+}
+
+#[test]
+fn a_dump_of_something_else() {
+    // An archive of another database.
+    let other = filled(replica(), 1);
+    let archive = tempfile::tempdir().unwrap();
+    let file = archive.path().join("archive");
+    let made = std::process::Command::new(real().join("mongodump"))
+        .args([&format!("--port={}", replica().port(0)), &format!("--db={other}"), "--quiet"])
+        .arg(format!("--archive={}", file.display()))
+        .status();
+    assert!(made.unwrap().success());
+    assert_told!(fails(&with_script(&format!("exec cat {}", file.display())), 1), @"");
+    // All documents, and not the operations that were asked for.
+    let without = "for a in \"$@\"; do [ \"$a\" = --oplog ] || all+=(\"$a\"); done\nexec \"$real\" \"${all[@]}\"";
+    assert_told!(fails(&with_script(without), 1), @"");
+    // One collection less.
+    let server = standalone();
+    let database = filled(server, 1);
+    fill(server, &database, "left", 1);
+    let script = "exec \"$real\" \"$@\" --excludeCollection=left";
+    let case = case_with("mongodump", script, &hasty(&server.url()), &only(&database));
+    assert_told!(fails(&case, 1), @"");
+}
+
+#[test]
+fn an_oplog_that_is_too_small() {
+    // What mongodump says (mongo-tools, mongodump/mongodump.go).
+    let said = "Failed: oplog overflow: mongodump was unable to capture all new oplog entries during execution";
+    let case = with_script(&format!("\"$real\" \"$@\" 2>/dev/null\necho '{said}' >&2\nexit 1"));
+    assert_told!(fails(&case, 1), @"");
+}
+
+#[test]
+fn the_server_is_killed() {
+    let mut server = Mongod::start(Options::default());
+    let database = filled(&server, 5000);
+    let case = with_tools(pausing(1_000_000), &hasty(&server.url()), &only(&database));
+    let (running, tools) = paused(&case);
+    server.kill(0);
+    tools.go_on();
+    let ran = running.end();
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert_told!(told(&ran), @"");
+    case.assert_untouched();
+    assert_clean(&case);
+}
+
+/// Begins a backup and waits for the pause of its tool.
+fn paused(case: &Case) -> (Running, &Tools) {
+    let tools = case.tools.as_ref().unwrap();
+    let mut running = case.start(&["backup", "orders", "--no-progress"]);
+    tools.wait_for_pause(&mut running);
+    (running, tools)
+}
+
+#[test]
+fn the_primary_is_killed() {
+    let mut server = Mongod::start(Options { members: 3, ..Options::default() });
+    let database = filled(&server, 5000);
+    let options = format!("options = {{ databases = [\"{database}\"], read_preference = \"primary\" }}");
+    // More patience than an election takes.
+    let case = with_tools(pausing(1_000_000), &server.url(), &options);
+    let (running, tools) = paused(&case);
+    server.kill_primary();
+    tools.go_on();
+    let ran = running.end();
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert_told!(told(&ran), @"");
+    case.assert_untouched();
+    assert_clean(&case);
+    // The set goes on without it, and so do its backups.
+    let next = with_tools(Tools::with("mongodump", &real(), "exec \"$real\" \"$@\""), &server.url(), &options);
+    run(&next, &["backup", "orders", "--no-progress"], 0);
+}
+
+#[test]
+fn another_primary_between_two_collections() {
+    let mut server = Mongod::start(Options { members: 3, ..Options::default() });
+    let database = filled(&server, 10);
+    let options = format!("options = {{ databases = [\"{database}\"], read_preference = \"primary\" }}");
+    // mongodump has read everything, and has not asked for the oplog's end.
+    let script = "\"$real\" \"$@\" | { head -c 1000; pause; cat; }\nexit ${PIPESTATUS[0]}";
+    let case = with_tools(Tools::with("mongodump", &real(), script), &server.url(), &options);
+    let (running, tools) = paused(&case);
+    server.kill_primary();
+    server.primary();
+    tools.go_on();
+    let ran = running.end();
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert_told!(told(&ran), @"");
+    case.assert_untouched();
+    assert_clean(&case);
+}
+
+#[test]
+fn signals_in_the_middle() {
+    let (url, options) = source();
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let tools = pausing(30_000_000);
+        let case = on_s3(s3::fresh_spec(), &tools, &url, options);
+        let mut running = case.start(&["backup", "orders", "--no-progress"]);
+        tools.wait_for_pause(&mut running);
+        wait_until("an upload is open", || case.open_uploads() > 0 || running.has_ended());
+        ends_soon(running, signal, code);
+        case.assert_untouched();
+        assert_clean(&case);
+        run(&case, &["prune", "orders", "--lease-wait", "0"], 0);
+    }
+}
+
+/// Within what a cluster grants before it kills; the only time in these tests that is part of a promise.
+fn ends_soon(running: Running, signal: Signal, code: i32) {
+    let asked = Instant::now();
+    running.signal(signal);
+    let ran = running.end();
+    assert_eq!(ran.code, code, "{ran:?}");
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let word = if code == 143 { "SIGTERM" } else { "SIGINT" };
+    let told = told(&ran);
+    assert!(told.starts_with(&format!("error: orders: told to stop ({word})\nhint: ")), "{told}");
+}
+
+#[test]
+fn a_signal_while_the_store_takes_nothing() {
+    let (url, options) = source();
+    let mut spec = s3::fresh_spec();
+    let line = Silence::before(spec.endpoint.as_ref().unwrap().trim_start_matches("http://"), "127.0.0.1");
+    spec.endpoint = Some(format!("http://{}", line.address));
+    let tools = pausing(30_000_000);
+    let case = on_s3(spec, &tools, &url, options);
+    let mut running = case.start(&["backup", "orders", "--no-progress"]);
+    tools.wait_for_pause(&mut running);
+    wait_until("an upload is open", || case.open_uploads() > 0 || running.has_ended());
+    line.set(true);
+    tools.go_on();
+    // mongodump waits for whoever reads its output, who waits for the store.
+    ends_soon(running, Signal::SIGTERM, 143);
+    assert_clean(&case);
+    line.set(false);
+    case.assert_manifests_untouched();
+}
+
+#[test]
+fn a_store_that_dies() {
+    let (url, options) = source();
+    let mut spec = s3::fresh_spec();
+    let proxy = Proxy::start(spec.endpoint.as_ref().unwrap());
+    spec.endpoint = Some(proxy.endpoint());
+    let tools = pausing(30_000_000);
+    let case = on_s3(spec, &tools, &url, options);
+    let mut running = case.start(&["backup", "orders", "--no-progress"]);
+    tools.wait_for_pause(&mut running);
+    wait_until("an upload is open", || case.open_uploads() > 0 || running.has_ended());
+    proxy.set(Mode::Dead);
+    tools.go_on();
+    let ran = running.end();
+    assert_eq!(ran.code, 5, "{ran:?}");
+    let told = told(&ran);
+    assert!(told.starts_with("error: cannot ") && told.contains("/mongodb.archive.zst: "), "{told}");
+    assert!(told.contains("\nhint: check the network between here and the store"), "{told}");
+    assert_clean(&case);
+    proxy.set(Mode::Pass);
+    case.assert_manifests_untouched();
+}
+
+/// A case whose mongodump pauses within the documents, on a new database of the shared replica set.
+fn pausing_case(bytes: u64) -> (Case, String) {
+    let database = filled(replica(), DOCUMENTS);
+    command(replica(), &database, doc! { "insert": "small", "documents": [{ "_id": 1 }] });
+    let script = pause_after(bytes);
+    let case = case_with("mongodump", &script, &hasty(&replica().url()), &only(&database));
+    (case, database)
+}
+
+/// What a backup tells when this is done to its source in the middle of it.
+fn meanwhile(code: i32, act: impl FnOnce(&Mongod, &str)) -> String {
+    let (case, database) = pausing_case(1_000_000);
+    let (running, tools) = paused(&case);
+    act(replica(), &database);
+    tools.go_on();
+    let ran = running.end();
+    assert_eq!(ran.code, code, "{ran:?}");
+    if code != 0 {
+        case.assert_untouched();
+    }
+    assert_clean(&case);
+    told(&ran).replace(&database, "DB")
+}
+
+#[test]
+fn collections_that_go_meanwhile() {
+    assert_told!(meanwhile(1, |server, database| {
+        command(server, database, doc! { "drop": "small" });
+    }), @"");
+    assert_told!(meanwhile(1, |server, database| {
+        let (from, to) = (format!("{database}.small"), format!("{database}.other"));
+        command(server, "admin", doc! { "renameCollection": from, "to": to });
+    }), @"");
+    assert_told!(meanwhile(1, |server, database| {
+        command(server, database, doc! { "dropDatabase": 1 });
+    }), @"");
+    assert_told!(meanwhile(1, |server, database| {
+        command(server, database, doc! { "convertToCapped": "small", "size": 100_000 });
+    }), @"");
+}
+
+#[test]
+fn what_happens_elsewhere_meanwhile_is_no_matter() {
+    let elsewhere = unique("db");
+    command(replica(), &elsewhere, doc! { "insert": "a", "documents": [{ "_id": 1 }] });
+    let (case, database) = pausing_case(1_000_000);
+    let (running, tools) = paused(&case);
+    let server = replica();
+    command(server, &elsewhere, doc! { "drop": "a" });
+    command(server, &elsewhere, doc! { "insert": "b", "documents": [{ "_id": 1 }] });
+    command(server, &database, doc! { "insert": "new", "documents": [{ "_id": 1 }] });
+    tools.go_on();
+    let ran = running.end();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let shown = run(&case, &["show", "orders", "--inventory", "--json"], 0).stdout;
+    assert!(shown.contains(&database) && !shown.contains(&elsewhere), "{shown}");
+    let staging = hasty(&standalone().url());
+    run(&case, &["drill", "orders", "--staging", &staging, "--no-progress"], 0);
+    let target = hasty(&standalone().url());
+    run(&case, &["restore", "orders", "--to", &target, "--no-progress"], 0);
+    assert_eq!(count(standalone(), &database, "t"), DOCUMENTS as u64);
+    assert_eq!(count(standalone(), &database, "new"), 1);
+    let names = wait(async { standalone().client().await.list_database_names().await.unwrap() });
+    assert!(!names.contains(&elsewhere), "{names:?}");
+}
