@@ -185,6 +185,7 @@ macro_rules! assert_told {
     ($value:expr, @$snapshot:literal) => {{
         let filters = [
             (r"127\.0\.0\.1:\d+", "HOST"),
+            (r"127\.0\.0\.2:\d+", "OTHER"),
             (r"localhost:\d+", "LOCALHOST"),
             (r"\b(db|role)_\d+_\d+", "$1"),
             (r"/tmp/[\w./-]+", "PATH"),

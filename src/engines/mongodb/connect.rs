@@ -226,9 +226,17 @@ pub fn explain(shown: &str, error: &mongodb::error::Error) -> Error {
     match &*error.kind {
         ErrorKind::Authentication { .. } => unreachable(format!("{shown} refuses the login: {text}"))
             .hint("check user, password and authSource (the database that the user was made in) of the URL"),
+        ErrorKind::ServerSelection { .. } if text.contains("tls handshake eof") => {
+            unreachable(format!("no secure connection to {shown}: {}", selection_cause(&text)))
+                .hint("does the server speak TLS? if not, take tls and tlsCAFile out of the URL")
+        }
         ErrorKind::ServerSelection { .. } if text.contains("certificate") || text.contains("tls") => {
             unreachable(format!("no secure connection to {shown}: {}", selection_cause(&text)))
                 .hint("give the server's CA by tlsCAFile in the URL, and its name as in the certificate")
+        }
+        ErrorKind::ServerSelection { .. } if text.contains("unexpected end of file") => {
+            unreachable(format!("{shown} cannot be reached: {}", selection_cause(&text)))
+                .hint("if the server speaks TLS alone, add tls=true and tlsCAFile to the URL; check the port")
         }
         ErrorKind::ServerSelection { .. } => {
             unreachable(format!("{shown} cannot be reached: {}", selection_cause(&text)))
@@ -288,7 +296,7 @@ fn selection_cause(text: &str) -> String {
     if known.iter().any(|word| text.contains(word)) {
         return "the replica set has no member that can be read from now".to_owned();
     }
-    if text.contains("Servers: [  ]") || text.contains("Servers: []") {
+    if text.contains("ReplicaSet") && !text.contains("Address:") {
         return "none of its hosts is a member of that replica set".to_owned();
     }
     if text.contains("Type: Unknown }") { "nobody answers".to_owned() } else { text.to_owned() }

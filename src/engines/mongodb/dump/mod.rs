@@ -8,6 +8,7 @@
 //! applied. What those operations touch is read from the source at that very moment by snapshot reads
 //! while its history still has it; that is what a restore will be compared with.
 
+mod filter;
 mod proofs;
 mod stream;
 mod watch;
@@ -256,7 +257,9 @@ fn failed(server: &Server, tool: &Tool, outcome: &Outcome) -> Error {
         (None, signal) => format!("was killed by signal {}", signal.unwrap_or_default()),
     };
     let lines: Vec<&str> = outcome.facts.messages.iter().map(|line| child::message(line)).collect();
-    let said = lines.iter().rev().find(|line| line.starts_with("Failed:")).or(lines.last());
+    // A panic of Go ends with the stacks of its routines.
+    let telling = |line: &&&str| line.starts_with("Failed:") || line.starts_with("panic:");
+    let said = lines.iter().rev().find(telling).or(lines.last());
     let said =
         said.map_or_else(String::new, |line| format!(": {}", line.trim_start_matches("Failed:").trim()));
     let bytes = process::human_bytes(outcome.facts.bytes_out);
@@ -273,9 +276,9 @@ fn failed(server: &Server, tool: &Tool, outcome: &Outcome) -> Error {
             "grant the user the role backup on the database admin; `lifeboat doctor` names what is missing",
         );
     }
-    if said.contains("renameCollection") || said.contains("collection renames") {
+    if ["renameCollection", "collection renames", "renames occur"].iter().any(|word| said.contains(word)) {
         return error(Kind::Failed)
-            .hint("a collection was renamed while it was dumped: take the backup again");
+            .hint("a collection was renamed or made a capped one meanwhile: take the backup again");
     }
     let lost = ["connection", "server selection", "socket", "EOF", "not primary", "node is recovering"];
     if lost.iter().any(|word| said.contains(word)) {

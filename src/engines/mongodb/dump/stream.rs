@@ -1,8 +1,8 @@
 //! From mongodump's standard output into an object: every byte passes the archive's reader first.
 
+use super::filter::Filter;
 use super::watch::Watch;
-use crate::engines::mongodb::archive::rewrite::{BoxedPlan, Kept, Placement, Rewriter};
-use crate::engines::mongodb::archive::{ArchiveReader, CollectionEntry, Event};
+use crate::engines::mongodb::archive::Event;
 use crate::engines::mongodb::counted::Counting;
 use crate::engines::mongodb::options::Selection;
 use crate::engines::mongodb::pulse::EVERY;
@@ -82,30 +82,5 @@ impl Passing {
             }
         }
         writer.write(&bytes[done..]).await
-    }
-}
-
-/// Leaves out what is not selected.
-struct Filter {
-    reader: ArchiveReader,
-    rewriter: Rewriter<BoxedPlan<'static>>,
-    kept: Vec<u8>,
-}
-
-impl Filter {
-    fn new(selection: Selection) -> Filter {
-        let plan = move |entry: &CollectionEntry| -> Result<Placement> {
-            let name = &entry.namespace;
-            let wanted = name.is_oplog() || selection.takes(&name.db, &name.collection);
-            Ok(if wanted { Kept::as_it_is(entry).into() } else { Placement::Drop })
-        };
-        Filter { reader: ArchiveReader::new(), rewriter: Rewriter::new(Box::new(plan)), kept: Vec::new() }
-    }
-
-    fn keep(&mut self, bytes: &[u8]) -> Result<&[u8]> {
-        self.kept.clear();
-        let (rewriter, kept) = (&mut self.rewriter, &mut self.kept);
-        self.reader.feed(bytes, &mut |event| rewriter.event(&event, kept))?;
-        Ok(&self.kept)
     }
 }

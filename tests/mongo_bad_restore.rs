@@ -1,0 +1,252 @@
+//! What befalls a restore of MongoDB: targets with data, tools that die or lie, servers that go, signals, and
+//! backups that are damaged in the store. Nothing half-made stays, and nothing that was there goes.
+
+mod common;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use common::bad_input::{Case, Tools, told};
+use common::bad_mongo::{
+    assert_clean, case, collections, command, count, fill, filled, hasty, only, orders, real, run, wait,
+};
+use common::cli::Ran;
+use common::mongo::{Mongod, Options, replica, standalone};
+use common::postgres::unique;
+use mongodb::bson::doc;
+use nix::sys::signal::Signal;
+
+/// Documents of a backup: more than what a pipe holds.
+const DOCUMENTS: i32 = 300;
+
+/// A case with a good backup of a database with the collections `t` and `u`, and the name of the database.
+fn backed_up(documents: i32) -> (Case, String) {
+    let database = filled(replica(), documents);
+    fill(replica(), &database, "u", 10);
+    let mut case = case(&hasty(&replica().url()), &only(&database));
+    run(&case, &["backup", "orders", "--no-progress"], 0);
+    case.remember();
+    (case, database)
+}
+
+/// The server that is restored to.
+fn target() -> String {
+    hasty(&standalone().url())
+}
+
+fn restore(case: &Case, more: &[&str]) -> Ran {
+    let to = target();
+    case.run(&[&["restore", "orders", "--to", &to, "--no-progress"], more].concat())
+}
+
+/// A restore that fails with this code and tells this.
+fn refused(case: &Case, more: &[&str], code: i32) -> String {
+    let ran = restore(case, more);
+    assert_eq!(ran.code, code, "{ran:?}");
+    case.assert_untouched();
+    assert_clean(case);
+    told(&ran)
+}
+
+fn databases(server: &Mongod) -> Vec<String> {
+    wait(async { server.client().await.list_database_names().await.unwrap() })
+}
+
+/// From now on a tool is this script.
+fn with_tool(case: &mut Case, database: &str, name: &str, script: &str) {
+    let tools = Tools::with(name, &real(), script);
+    let source = orders(&hasty(&replica().url()), &format!("{}\n{}", tools.config(), only(database)));
+    let store = format!("[store]\nurl = \"{}\"\n{source}", case.world.store_url());
+    case.world.write("lifeboat.toml", &store);
+    case.tools = Some(tools);
+}
+
+#[test]
+fn names_that_make_no_sense() {
+    let (case, database) = backed_up(1);
+    let told = |more: &[&str], code| refused(&case, more, code).replace(&database, "DB");
+    assert_told!(told(&["--only", "nope"], 2), @"");
+    assert_told!(told(&["--only", &format!("{database}.nope")], 2), @"");
+    assert_told!(told(&["--map", "nope=other"], 2), @"");
+    assert_told!(told(&["--map", &format!("{database}.nope={database}.x")], 2), @"");
+    assert_told!(told(&["--map", &format!("{database}={database}.x")], 2), @"");
+    assert_told!(told(&["--map", &format!("{database}=a b")], 2), @"");
+    assert_told!(told(&["--map", &format!("{database}=admin")], 2), @"");
+    assert_told!(told(&["--map", &format!("{database}.t={database}.u")], 2), @"");
+    assert_told!(told(&["--map", "nonsense"], 2), @"");
+    assert_told!(told(&["--to-database", "a/b"], 2), @"");
+    assert_told!(told(&["--replace", "nope"], 2), @"");
+    assert!(!databases(standalone()).contains(&database));
+}
+
+#[test]
+fn targets_that_have_data() {
+    let (case, database) = backed_up(1);
+    let server = standalone();
+    let told = |more: &[&str], code| refused(&case, more, code).replace(&database, "DB");
+    command(server, &database, doc! { "insert": "t", "documents": [{ "_id": 1 }] });
+    assert_told!(told(&[], 4), @"");
+    assert_told!(told(&["--only", &format!("{database}.t")], 4), @"");
+    assert_told!(told(&["--data-only", "--only", &format!("{database}.t")], 4), @"");
+    assert_told!(told(&["--data-only", "--only", &format!("{database}.u")], 4), @"");
+    let dry = restore(&case, &["--dry-run"]);
+    assert_eq!(dry.code, 4, "{dry:?}");
+    // The source itself.
+    let source = hasty(&replica().url());
+    let ran = case.run(&["restore", "orders", "--to", &source, "--replace", &database, "--no-progress"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert_told!(common::bad_input::told(&ran).replace(&database, "DB"), @"");
+    assert_eq!((count(server, &database, "t"), collections(server, &database).len()), (1, 1));
+    assert_eq!(count(replica(), &database, "t"), 1);
+}
+
+#[test]
+fn a_restore_tool_that_dies_or_lies() {
+    let (mut case, database) = backed_up(DOCUMENTS);
+    let mut told = |script: &str, code| {
+        with_tool(&mut case, &database, "mongorestore", script);
+        let told = refused(&case, &[], code).replace(&database, "DB");
+        assert!(!databases(standalone()).contains(&database), "{told}");
+        told
+    };
+    assert_told!(told("head -c 1000000 | \"$real\" \"$@\" 2>/dev/null\nkill -9 $$", 1), @"");
+    assert_told!(told("head -c 1000000 >/dev/null; echo 'Failed: out of luck' >&2; exit 1", 1), @"");
+    assert_told!(told("cat >/dev/null; exit 0", 1), @"");
+    assert_told!(told("\"$real\" \"$@\"; echo 'Failed: at the very end' >&2; exit 1", 1), @"");
+    let lie = "307 document(s) restored successfully. 3 document(s) failed to restore.";
+    assert_told!(told(&format!("cat >/dev/null; echo '{lie}' >&2; exit 0"), 1), @"");
+    let lie = "310 document(s) restored successfully. 0 document(s) failed to restore.";
+    assert_told!(told(&format!("cat >/dev/null; echo '{lie}' >&2; exit 0"), 1), @"");
+    let full = "Failed: DB.t: error restoring from archive on stdin: write error: No space left on device";
+    assert_told!(told(&format!("head -c 1000000 >/dev/null; echo '{full}' >&2; exit 1"), 4), @"");
+}
+
+#[test]
+fn documents_that_appear_meanwhile() {
+    let (mut case, database) = backed_up(DOCUMENTS);
+    // Before the tool, and behind the look at the target.
+    let script = format!(
+        "mkdir -p dump/{database}; pause; exec \"$real\" \"$@\""
+    );
+    with_tool(&mut case, &database, "mongorestore", &script);
+    let to = target();
+    let mut running = case.start(&["restore", "orders", "--to", &to, "--no-progress"]);
+    case.tools.as_ref().unwrap().wait_for_pause(&mut running);
+    command(standalone(), &database, doc! { "insert": "t", "documents": [{ "_id": 5 }] });
+    case.tools.as_ref().unwrap().go_on();
+    let ran = running.end();
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_told!(told(&ran).replace(&database, "DB"), @"");
+    case.assert_untouched();
+    assert_clean(&case);
+}
+
+#[test]
+fn signals_in_the_middle_of_a_restore() {
+    let (mut case, database) = backed_up(DOCUMENTS);
+    let script = "{ head -c 1000000; pause; cat; } | \"$real\" \"$@\"";
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        with_tool(&mut case, &database, "mongorestore", script);
+        let to = target();
+        let mut running = case.start(&["restore", "orders", "--to", &to, "--no-progress"]);
+        case.tools.as_ref().unwrap().wait_for_pause(&mut running);
+        common::bad_input::wait_until("something is restored", || databases(standalone()).contains(&database));
+        let asked = Instant::now();
+        running.signal(signal);
+        let ran = running.end();
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+        assert!(!databases(standalone()).contains(&database));
+        case.assert_untouched();
+        assert_clean(&case);
+    }
+}
+
+#[test]
+fn the_target_is_killed() {
+    let (mut case, database) = backed_up(2000);
+    let mut server = Mongod::start(Options::default());
+    with_tool(&mut case, &database, "mongorestore", "{ head -c 1000000; pause; cat; } | \"$real\" \"$@\"");
+    let to = hasty(&server.url());
+    let mut running = case.start(&["restore", "orders", "--to", &to, "--no-progress"]);
+    case.tools.as_ref().unwrap().wait_for_pause(&mut running);
+    server.kill(0);
+    case.tools.as_ref().unwrap().go_on();
+    let ran = running.end();
+    assert_eq!(ran.code, 4, "{ran:?}");
+    println!("TOLD {}", told(&ran));
+    case.assert_untouched();
+    assert_clean(&case);
+}
+
+/// The stored archive of the newest backup of a case in a directory.
+fn archive(case: &Case) -> PathBuf {
+    let data = case.world.path().join("store/orders/data");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(data)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("mongodb.archive.zst"))
+        .filter(|path| path.is_file())
+        .collect();
+    assert_eq!(found.len(), 1);
+    found.remove(0)
+}
+
+#[test]
+fn archives_that_are_damaged_in_the_store() {
+    let (mut case, database) = backed_up(DOCUMENTS);
+    let path = archive(&case);
+    let good = std::fs::read(&path).unwrap();
+    let server = standalone();
+    command(server, &database, doc! { "insert": "old", "documents": [{ "_id": 1 }] });
+    // What is there when a restore must not begin.
+    let middle = good.len() / 2;
+    let flipped = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x10;
+        bytes
+    };
+    // Frames begin with this (RFC 8878, 3.1.1).
+    let frames: Vec<usize> = (0..good.len() - 4).filter(|at| good[*at..at + 4] == [0x28, 0xb5, 0x2f, 0xfd]).collect();
+    assert!(frames.len() > 2, "{frames:?}");
+    let damaged = [
+        ("the prelude", flipped(20)),
+        ("a document", flipped(middle)),
+        ("the end", flipped(good.len() - 10)),
+        ("a frame less", good[..*frames.last().unwrap()].to_vec()),
+        ("cut", good[..middle].to_vec()),
+        ("empty", Vec::new()),
+    ];
+    let mut messages = Vec::new();
+    for (what, bytes) in damaged {
+        std::fs::write(&path, bytes).unwrap();
+        case.remember();
+        let ran = run(&case, &["verify", "orders"], 6);
+        messages.push(format!("{what}: verify: {}", told(&ran)));
+        messages.push(refused(&case, &["--map", &format!("{database}=fresh")], 6));
+        assert!(!databases(server).contains(&"fresh".to_owned()), "{what}");
+        messages.push(refused(&case, &["--replace", &database], 6));
+        assert_eq!(collections(server, &database), ["old"], "{what}");
+        let to = target();
+        let ran = case.run(&["drill", "orders", "--staging", &to, "--no-progress"]);
+        assert_eq!(ran.code, 6, "{what}: {ran:?}");
+        messages.push(told(&ran));
+        assert!(!databases(server).iter().any(|name| name.starts_with("lifeboat_drill")), "{what}");
+    }
+    println!("TOLD {}", messages.join("\n"));
+}
+
+#[test]
+fn a_backup_of_another_engine() {
+    // The older backup of each case is one of PostgreSQL.
+    let (case, _) = backed_up(1);
+    let listed = run(&case, &["list", "orders", "--json"], 0);
+    let older = listed.lines().into_iter().find(|entry| entry["engine"] == "postgres").unwrap();
+    let id = older["id"].as_str().unwrap().to_owned();
+    let name = unique("db");
+    assert_told!(refused(&case, &["--backup", &id, "--to-database", &name], 3), @"");
+    let to = target();
+    let ran = case.run(&["drill", "orders", "--backup", &id, "--staging", &to, "--no-progress"]);
+    println!("TOLD drill {} {}", ran.code, told(&ran));
+    let ran = case.run(&["verify", "orders", &id]);
+    println!("TOLD verify {} {}", ran.code, told(&ran));
+}
