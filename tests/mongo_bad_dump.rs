@@ -36,9 +36,8 @@ fn with_script(script: &str) -> Case {
 
 #[test]
 fn a_dump_that_dies() {
-    let case = with_script(
-        "\"$real\" \"$@\" 2>/dev/null | head -c 2000000\necho 'Failed: out of luck' >&2\nexit 3",
-    );
+    let case =
+        with_script("\"$real\" \"$@\" 2>/dev/null | head -c 2000000\necho 'Failed: out of luck' >&2\nexit 3");
     assert_told!(fails(&case, 1), @r"
     error: orders: mongodump failed with status 3 after N bytes: out of luck
     hint: the messages of mongodump say what it did not like; run `lifeboat doctor`
@@ -100,7 +99,8 @@ fn a_dump_of_something_else() {
     hint: it was dropped or renamed meanwhile, or its permissions changed: take the backup again
     ");
     // All documents, and not the operations that were asked for.
-    let without = "for a in \"$@\"; do [ \"$a\" = --oplog ] || all+=(\"$a\"); done\nexec \"$real\" \"${all[@]}\"";
+    let without =
+        "for a in \"$@\"; do [ \"$a\" = --oplog ] || all+=(\"$a\"); done\nexec \"$real\" \"${all[@]}\"";
     assert_told!(fails(&with_script(without), 1), @r"
     error: orders: the captured operations that were asked of mongodump are not in its archive
     hint: look whether the mongodump that is run is a wrapper that leaves out --oplog
@@ -120,7 +120,8 @@ fn a_dump_of_something_else() {
 #[test]
 fn an_oplog_that_is_too_small() {
     // What mongodump says (mongo-tools, mongodump/mongodump.go).
-    let said = "Failed: oplog overflow: mongodump was unable to capture all new oplog entries during execution";
+    let said =
+        "Failed: oplog overflow: mongodump was unable to capture all new oplog entries during execution";
     let case = with_script(&format!("\"$real\" \"$@\" 2>/dev/null\necho '{said}' >&2\nexit 1"));
     assert_told!(fails(&case, 1), @r"
     error: orders: mongodump failed with status 1 after N bytes: oplog overflow: mongodump was unable to capture all new oplog entries during execution
@@ -173,7 +174,8 @@ fn the_primary_is_killed() {
     case.assert_untouched();
     assert_clean(&case);
     // The set goes on without it, and so do its backups.
-    let next = with_tools(Tools::with("mongodump", &real(), "exec \"$real\" \"$@\""), &server.url(), &options);
+    let next =
+        with_tools(Tools::with("mongodump", &real(), "exec \"$real\" \"$@\""), &server.url(), &options);
     run(&next, &["backup", "orders", "--no-progress"], 0);
 }
 
@@ -310,13 +312,13 @@ fn collections_that_go_meanwhile() {
     assert_told!(meanwhile(1, |server, database| {
         let (from, to) = (format!("{database}.small"), format!("{database}.other"));
         command(server, "admin", doc! { "renameCollection": from, "to": to });
-    }), @"";
+    }), @"");
     assert_told!(meanwhile(1, |server, database| {
         command(server, database, doc! { "dropDatabase": 1 });
-    }), @"";
+    }), @"");
     assert_told!(meanwhile(1, |server, database| {
         command(server, database, doc! { "convertToCapped": "small", "size": 100_000 });
-    }), @"";
+    }), @"");
 }
 
 #[test]

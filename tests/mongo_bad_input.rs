@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use common::bad_input::{Tools, told};
 use common::bad_mongo::{
-    Silence, assert_clean, case, command, fails, filled, grant, hasty, only, pausing, real, rewrite, run, wait,
-    with_tools,
+    Silence, assert_clean, case, command, fails, filled, grant, hasty, only, pausing, real, rewrite, run,
+    wait, with_tools,
 };
 use common::kitchen_mongo::fill_biggest;
 use common::mongo::{Mongod, Options, ROOT, ROOT_PASSWORD, replica, standalone};
@@ -226,7 +226,7 @@ fn servers_that_cannot_be_reached() {
     ");
     // Another replica set.
     let other = hasty(&format!("mongodb://127.0.0.1:{}/?replicaSet=other", replica().port(0)));
-    assert_told!(fails(&case(&other, ""), 4), @"";
+    assert_told!(fails(&case(&other, ""), 4), @"");
 }
 
 #[test]
@@ -264,9 +264,9 @@ fn servers_that_cannot_be_trusted() {
     hint: check the files that tlsCAFile and tlsCertificateKeyFile name in the URL
     ");
     // TLS on one side alone.
-    assert_told!(fails(&case(&url(&format!("127.0.0.1:{port}"), ""), ""), 4), @"";
+    assert_told!(fails(&case(&url(&format!("127.0.0.1:{port}"), ""), ""), 4), @"");
     let plain = format!("127.0.0.1:{}", standalone().port(0));
-    assert_told!(fails(&case(&url(&plain, &with_ca(&server.certificates())), ""), 4), @"";
+    assert_told!(fails(&case(&url(&plain, &with_ca(&server.certificates())), ""), 4), @"");
 }
 
 #[test]

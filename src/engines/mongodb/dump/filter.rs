@@ -83,7 +83,8 @@ fn chosen(selection: &Selection, bytes: &[u8]) -> Result<Option<RawDocumentBuf>>
         return Ok(None);
     }
     // Its other fields tell which transaction it is a part of.
-    let unreadable = |cause| Error::new(Kind::Damaged, "an entry of the oplog is not readable").because(cause);
+    let unreadable =
+        |cause| Error::new(Kind::Damaged, "an entry of the oplog is not readable").because(cause);
     let mut whole = mongodb::bson::deserialize_from_slice::<Document>(bytes).map_err(unreadable)?;
     if let Some(Bson::Document(body)) = whole.get_mut("o")
         && let Some(Bson::Array(operations)) = body.get_mut("applyOps")
@@ -136,7 +137,8 @@ mod tests {
     fn operations_on_what_is_not_selected_change_nothing() {
         let selection = Selection::only(&["shop".to_owned(), "blog.posts".to_owned()]);
         let insert = |ns: &str| entry(doc! {"op": "i", "ns": ns, "o": {"_id": 1}});
-        let command = |db: &str, body: Document| entry(doc! {"op": "c", "ns": format!("{db}.$cmd"), "o": body});
+        let command =
+            |db: &str, body: Document| entry(doc! {"op": "c", "ns": format!("{db}.$cmd"), "o": body});
         for kept in [
             insert("shop.orders"),
             insert("blog.posts"),
@@ -161,8 +163,7 @@ mod tests {
     #[test]
     fn transactions_keep_their_selected_part() {
         let selection = Selection::only(&["shop".to_owned()]);
-        let operations =
-            ["shop.a", "other.b"].map(|ns| doc! {"op": "i", "ns": ns, "o": {"_id": 1}}).to_vec();
+        let operations = ["shop.a", "other.b"].map(|ns| doc! {"op": "i", "ns": ns, "o": {"_id": 1}}).to_vec();
         let body = doc! {"applyOps": operations, "partialTxn": true};
         let whole = entry(doc! {"op": "c", "ns": "admin.$cmd", "o": body, "txnNumber": 5_i64});
         let changed = chosen(&selection, &whole).unwrap().unwrap();

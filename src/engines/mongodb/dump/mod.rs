@@ -185,8 +185,11 @@ fn check_oplog(plan: &Plan, tally: &Tally) -> Result<()> {
     if !plan.oplog || tally.entries > 0 {
         return Ok(());
     }
-    Err(Error::new(Kind::Failed, "the captured operations that were asked of mongodump are not in its archive")
-        .hint("look whether the mongodump that is run is a wrapper that leaves out --oplog"))
+    Err(Error::new(
+        Kind::Failed,
+        "the captured operations that were asked of mongodump are not in its archive",
+    )
+    .hint("look whether the mongodump that is run is a wrapper that leaves out --oplog"))
 }
 
 /// True when a child failed because we read no more of it.

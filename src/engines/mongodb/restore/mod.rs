@@ -178,7 +178,8 @@ impl Mongo {
             lap = Instant::now();
         };
         from.progress().phase("load");
-        let workers = if has_capped(plan) || has_big_documents(plan) { 1 } else { self.readers().min(WORKERS) };
+        let workers =
+            if has_capped(plan) || has_big_documents(plan) { 1 } else { self.readers().min(WORKERS) };
         let environment = &self.settings.host.environment;
         let feed = Feed::start(plan, tool, work.uri, environment, workers, slot)?;
         let mut incoming =
