@@ -4,7 +4,7 @@ use crate::cancel;
 use crate::catalog::uses::{Use, UseOptions};
 use crate::catalog::{BackupId, Catalog, Manifest, Run};
 use crate::clock::Clock;
-use crate::engines::{self, Engine, Origin, RestoreOptions, Restored, Target};
+use crate::engines::{Engine, Origin, RestoreOptions, Restored, Target};
 use crate::error::{Error, Kind, Result};
 use crate::operations::verify::sizes;
 use crate::pipeline::BackupReader;
@@ -70,9 +70,7 @@ pub async fn restore(request: &Request<'_>) -> Result<(Manifest, Restored)> {
     );
     let origin = origin(&manifest);
     let checking = request.options.cancel.guard(sizes(catalog, &manifest)).await;
-    let fitting = engines::made_by(request.engine, &id.to_string(), &manifest.engine);
     let work = async {
-        fitting?;
         // Before anything is made at the target: what is cut or gone need not be read to be known.
         let problems = checking?;
         if !problems.is_empty() {

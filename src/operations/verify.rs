@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::catalog::uses::{Use, UseOptions};
 use crate::catalog::{BackupId, Catalog, Manifest, Run};
 use crate::clock::Clock;
-use crate::engines::{self, Engine};
+use crate::engines::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::BackupReader;
 use crate::pipeline::inventory::named;
@@ -63,7 +63,6 @@ async fn read(
     threads: usize,
     progress: &Progress,
 ) -> Result<Verified> {
-    engines::made_by(engine, &manifest.id.to_string(), &manifest.engine)?;
     let mut verified = Verified {
         objects: manifest.objects.len() as u64,
         raw_bytes: manifest.totals.raw_bytes,

@@ -189,6 +189,10 @@ pub fn failed(tool: &Tool, code: Option<i32>, signal: Option<i32>, said: &said::
     if ["No space left", "OutOfDiskSpace", "out of memory"].iter().any(|word| first.contains(word)) {
         return error(Kind::Unreachable).hint("give the target server more room");
     }
+    if first.contains("will not fit in the storage engine cache") {
+        return error(Kind::Unreachable)
+            .hint("the target's cache is too small for the biggest documents: raise its cacheSizeGB");
+    }
     let lost = ["connection", "server selection", "socket", "EOF", "not primary"];
     if lost.iter().any(|word| first.contains(word)) {
         return error(Kind::Unreachable).hint("look into the target server's log, and restore again");

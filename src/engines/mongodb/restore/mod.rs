@@ -42,9 +42,6 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How long the removal of an unfinished restore may take.
 const UNDOING: Duration = Duration::from_secs(60);
 
-/// Bytes of an average document from which on one worker is enough.
-const BIG: u64 = 1 << 20;
-
 /// Insertion workers for one collection, at most.
 const WORKERS: usize = 4;
 
@@ -178,8 +175,7 @@ impl Mongo {
             lap = Instant::now();
         };
         from.progress().phase("load");
-        let workers =
-            if has_capped(plan) || has_big_documents(plan) { 1 } else { self.readers().min(WORKERS) };
+        let workers = if has_capped(plan) { 1 } else { self.readers().min(WORKERS) };
         let environment = &self.settings.host.environment;
         let feed = Feed::start(plan, tool, work.uri, environment, workers, slot)?;
         let mut incoming =
@@ -321,12 +317,6 @@ fn wanted_indexes(plan: &Plan<'_>, counting: &Counting) -> Vec<(Namespace, Defin
 /// which are: so one worker where the plan is not only of plain collections.
 fn has_capped(plan: &Plan<'_>) -> bool {
     plan.inventory.settings.contains_key("capped")
-}
-
-/// Several workers with the biggest documents at once do not fit into a small server's cache ("transaction is too
-/// large and will not fit in the storage engine cache").
-fn has_big_documents(plan: &Plan<'_>) -> bool {
-    plan.inventory.items.iter().any(|item| item.bytes / item.rows.max(1) > BIG)
 }
 
 /// What a careful operator is told before.
