@@ -92,13 +92,15 @@ fn names_that_make_no_sense() {
     error: orders: "admin" cannot be the name of a restored database
     hint: a name has at most N bytes and none of / \ . " $ * < > : | ? or a space
     "#);
-    assert_told!(told(&["--map", &format!("{database}.t={database}.u")], 2), @r"
-    error: orders: DB.u and DB.t would both be restored as DB.u
-    hint: give each of them a name of its own
-    ");
+    let both = told(&["--map", &format!("{database}.t={database}.u")], 2);
+    assert!(
+        both.contains(" would both be restored as DB.u\nhint: give each of them a name of its own"),
+        "{both}"
+    );
     assert_told!(told(&["--map", "nonsense"], 2), @r"
-    error: orders: DB.t and DB.u would both be restored as DB.u
-    hint: give each of them a name of its own
+    error: invalid value 'nonsense' for '--map <FROM=TO>': write FROM=TO, as in shop=shop_restored or shop.orders=shop.orders_old
+
+    For more information, try '--help'.
     ");
     assert_told!(told(&["--to-database", "a/b"], 2), @r#"
     error: orders: "a/b" cannot be the name of a restored database
@@ -178,11 +180,14 @@ fn a_restore_tool_that_dies_or_lies() {
     hint: the messages of mongorestore say what it did not like
     ");
     let lie = "310 document(s) restored successfully. 0 document(s) failed to restore.";
-    assert_told!(told(&format!("cat >/dev/null; echo '{lie}' >&2; exit 0"), 1), @"");
-    let full = "Failed: DB.t: error restoring from archive on stdin: write error: No space left on device";
-    assert_told!(told(&format!("head -c 1000000 >/dev/null; echo '{full}' >&2; exit 1"), 4), @r"
+    assert_told!(told(&format!("cat >/dev/null; echo '{lie}' >&2; exit 0"), 1), @r"
     error: orders: the captured operations cannot be applied: mongodb://HOST: cannot apply insert or update operation on a non-existent namespace DB.u
     hint: the target has to be a mongod, not mongos, of the source's version or newer
+    ");
+    let full = "Failed: DB.t: error restoring from archive on stdin: write error: No space left on device";
+    assert_told!(told(&format!("head -c 1000000 >/dev/null; echo '{full}' >&2; exit 1"), 4), @r"
+    error: orders: mongorestore failed with status 1: DB.t: error restoring from archive on stdin: write error: No space left on device
+    hint: give the target server more room
     ");
 }
 
@@ -241,7 +246,10 @@ fn the_target_is_killed() {
     case.tools.as_ref().unwrap().go_on();
     let ran = running.end();
     assert_eq!(ran.code, 4, "{ran:?}");
-    assert_told!(told(&ran).replace(&database, "DB"), @"");
+    // We or the tool notice first.
+    let told = told(&ran).replace(&database, "DB");
+    assert!(told.contains("\nhint: DB of the unfinished restore could not be removed: mongodb://"), "{told}");
+    assert!(told.ends_with("; drop it by hand"), "{told}");
     case.assert_untouched();
     assert_clean(&case);
 }
@@ -314,7 +322,7 @@ fn a_backup_of_another_engine() {
     let ran = case.run(&["drill", "orders", "--backup", &id, "--staging", &to, "--no-progress"]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_told!(told(&ran), @r"
-    error: orders: the server went away under way: mongodb://HOST cannot be reached: I/O error: Connection refused (os error 111)
-    hint: DB of the unfinished restore could not be removed: mongodb://HOST cannot be reached: I/O error: Connection refused (os error 111)
+    error: backup ID of orders is of the engine postgres
+    hint: the configuration says mongodb; choose another backup
     ");
 }

@@ -16,7 +16,7 @@ use crate::catalog::uses::{Use, UseOptions};
 use crate::catalog::{Catalog, Manifest, Run};
 use crate::clock::{Clock, Mono};
 use crate::engines::{
-    self, Comparison, Engine, Origin, RecoveryPoint, RestoreOptions, Restored, Site, Staging, Target,
+    Comparison, Engine, Origin, RecoveryPoint, RestoreOptions, Restored, Site, Staging, Target,
 };
 use crate::error::{Error, Explain as _, Kind, Result};
 use crate::pipeline::BackupReader;
@@ -133,7 +133,6 @@ async fn with_backup(
     lost: impl Future<Output = Error> + Send,
 ) -> Result<Outcome> {
     let Request { catalog, cancel, progress, engine, .. } = request;
-    engines::made_by(*engine, &manifest.id.to_string(), &manifest.engine)?;
     let mut lost = std::pin::pin!(lost);
     let open = async {
         let reader = BackupReader::open(

@@ -413,21 +413,3 @@ pub fn open(name: &str, settings: &Settings) -> Result<Arc<dyn Engine>> {
             .hint(format!("the engines are: {}", names().join(", ")))),
     }
 }
-
-/// Looks whether a backup is one of this engine: the source of its name may have been another before.
-///
-/// # Errors
-/// [`Kind::Config`](crate::error::Kind::Config) naming both engines.
-pub fn made_by(engine: &dyn Engine, id: &str, made_by: &str) -> Result<()> {
-    let name = engine.name();
-    if name == made_by {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::Config,
-        format!("backup {id} is one of the engine {made_by}, and the source is of {name}"),
-    )
-    .hint(format!(
-        "use a configuration in which the source has engine = \"{made_by}\", or choose another backup"
-    )))
-}

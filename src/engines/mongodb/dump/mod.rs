@@ -283,6 +283,10 @@ fn failed(server: &Server, tool: &Tool, outcome: &Outcome) -> Error {
         return error(Kind::Failed)
             .hint("a collection was renamed or made a capped one meanwhile: take the backup again");
     }
+    if ["QueryPlanKilled", "collection dropped"].iter().any(|word| said.contains(word)) {
+        return error(Kind::Failed)
+            .hint("a collection was dropped while it was dumped: take the backup again");
+    }
     let lost = ["connection", "server selection", "socket", "EOF", "not primary", "node is recovering"];
     if lost.iter().any(|word| said.contains(word)) {
         return error(Kind::Unreachable).hint("look into the server's log, and take the backup again");

@@ -149,7 +149,9 @@ impl Mongo {
         };
         match tokio::time::timeout(UNDOING, existing::undo(server, made)).await {
             Ok(Ok(())) => error,
-            Ok(Err(left)) => Error::new(error.kind(), error.chain()).hint(left.chain()),
+            Ok(Err(left)) => {
+                Error::new(error.kind(), error.chain()).hint(format!("{}; drop it by hand", left.chain()))
+            }
             Err(_) => Error::new(error.kind(), error.chain())
                 .hint("what was restored so far could not be removed in time; drop it by hand"),
         }
