@@ -93,7 +93,8 @@ pub struct Child {
     input: Option<Input>,
     output: Option<Output>,
     traffic: Arc<Traffic>,
-    messages: JoinHandle<Messages>,
+    /// `None` once they were taken.
+    messages: Option<JoinHandle<Messages>>,
     began: Instant,
     patience: Duration,
     guard: Option<Box<dyn std::any::Any + Send>>,
@@ -167,7 +168,7 @@ pub fn spawn(spec: Spec) -> Result<Child> {
         input,
         output: Some(Output::new(output, Arc::clone(&traffic))),
         traffic,
-        messages: tokio::spawn(lines::read(stderr, spec.secrets, spec.on_line)),
+        messages: Some(tokio::spawn(lines::read(stderr, spec.secrets, spec.on_line))),
         name: spec.name,
         began: Instant::now(),
         patience: spec.patience,
@@ -250,7 +251,7 @@ impl Child {
             None => return Err(Error::new(Kind::Failed, format!("{} was stopped", self.name))),
         };
         let elapsed = self.began.elapsed();
-        let messages = self.last_messages().await;
+        let messages = last_messages(self.messages.take(), self.pid).await;
         // It has ended and is reaped: nothing is left to stop.
         self.process = None;
         self.running.ended();
@@ -270,22 +271,11 @@ impl Child {
         })
     }
 
-    /// All messages; a grandchild that keeps the pipe open is killed after a moment.
-    async fn last_messages(&mut self) -> Messages {
-        if let Ok(read) = tokio::time::timeout(MESSAGES_PATIENCE, &mut self.messages).await {
-            return read.unwrap_or_default();
-        }
-        // The pipe is open, so the group still has a member, and its id cannot be another's.
-        let _ = killpg(self.pid, Signal::SIGKILL);
-        let read = tokio::time::timeout(MESSAGES_PATIENCE, &mut self.messages).await;
-        self.messages.abort();
-        read.ok().and_then(std::result::Result::ok).unwrap_or_default()
-    }
-
     /// Stops the child: SIGTERM to its group, SIGKILL after the patience, reaped when this returns.
     pub async fn stop(mut self) {
         if let Some(process) = self.process.take() {
             end(process, self.pid, self.patience).await;
+            last_messages(self.messages.take(), self.pid).await;
             self.running.ended();
         }
     }
@@ -295,6 +285,7 @@ impl Drop for Child {
     fn drop(&mut self) {
         let Some(process) = self.process.take() else { return };
         let (pid, patience, guard) = (self.pid, self.patience, self.guard.take());
+        let messages = self.messages.take();
         let running = std::mem::take(&mut self.running);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => {
@@ -302,6 +293,7 @@ impl Drop for Child {
                 let _ = killpg(pid, Signal::SIGTERM);
                 runtime.spawn(async move {
                     end(process, pid, patience).await;
+                    last_messages(messages, pid).await;
                     running.ended();
                     drop(guard);
                 });
@@ -312,6 +304,19 @@ impl Drop for Child {
             }
         }
     }
+}
+
+/// All messages; a grandchild that keeps the pipe open, whatever it was told, is killed after a moment.
+async fn last_messages(reader: Option<JoinHandle<Messages>>, group: Pid) -> Messages {
+    let Some(mut reader) = reader else { return Messages::default() };
+    if let Ok(read) = tokio::time::timeout(MESSAGES_PATIENCE, &mut reader).await {
+        return read.unwrap_or_default();
+    }
+    // The pipe is open, so the group still has a member, and its id cannot be another's.
+    let _ = killpg(group, Signal::SIGKILL);
+    let read = tokio::time::timeout(MESSAGES_PATIENCE, &mut reader).await;
+    reader.abort();
+    read.ok().and_then(std::result::Result::ok).unwrap_or_default()
 }
 
 /// Ends a process that is not reaped yet, so its group id is still its own.

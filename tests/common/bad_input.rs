@@ -79,6 +79,17 @@ impl Case {
         assert_eq!(self.open_uploads(), 0);
     }
 
+    /// Fails unless the backups are those of before, whatever nobody could remove.
+    pub fn assert_manifests_untouched(&self) {
+        let manifests = |all: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+            let own = all.iter().filter(|(key, _)| key.contains("manifest"));
+            own.map(|(key, value)| (key.clone(), value.clone())).collect()
+        };
+        let before = manifests(&self.before);
+        assert!(!before.is_empty());
+        assert_eq!(manifests(&self.stored()), before);
+    }
+
     /// From now on the store is as it should stay.
     pub fn remember(&mut self) {
         self.before = self.stored();
@@ -174,6 +185,7 @@ macro_rules! assert_told {
     ($value:expr, @$snapshot:literal) => {{
         let filters = [
             (r"127\.0\.0\.1:\d+", "HOST"),
+            (r"127\.0\.0\.2:\d+", "OTHER"),
             (r"localhost:\d+", "LOCALHOST"),
             (r"\b(db|role)_\d+_\d+", "$1"),
             (r"/tmp/[\w./-]+", "PATH"),

@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 pub mod bad_input;
+pub mod bad_mongo;
 pub mod cli;
 pub mod fingerprint;
 pub mod fingerprint_mongo;

@@ -51,6 +51,8 @@ pub struct Server {
     pub topology: Topology,
     /// The server's own clock, in milliseconds since 1970.
     pub local_time_ms: i64,
+    /// How long it may take to answer whether it is there.
+    pub patience: Duration,
     selection: SelectionCriteria,
 }
 
@@ -68,16 +70,21 @@ pub async fn connect(uri: &Uri, read_preference: &str) -> Result<Server> {
             .hint("look at the options behind the ?; docs/configuration.md names the usual ones"),
     })?;
     options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
-    options.server_selection_timeout.get_or_insert(SELECTION);
-    options.connect_timeout.get_or_insert(SELECTION);
+    let selecting = *options.server_selection_timeout.get_or_insert(SELECTION);
+    options.connect_timeout.get_or_insert(selecting);
     let client = Client::with_options(options).map_err(|cause| explain(&shown, &cause))?;
     let selection = criteria(read_preference);
     let admin = client.database("admin");
-    // A hello needs no login; the ping below finds out whether that works.
-    let hello = admin.run_command(doc! {"hello": 1}).selection_criteria(selection.clone()).await;
-    let hello = hello.map_err(|cause| explain(&shown, &cause))?;
-    let info = admin.run_command(doc! {"buildInfo": 1}).selection_criteria(selection.clone()).await;
-    let info = info.map_err(|cause| explain(&shown, &cause))?;
+    let ask = async {
+        let hello = admin.run_command(doc! {"hello": 1}).selection_criteria(selection.clone()).await?;
+        let info = admin.run_command(doc! {"buildInfo": 1}).selection_criteria(selection.clone()).await?;
+        Ok((hello, info))
+    };
+    // To find it, to connect, to log in: the driver waits for ever for the answers to some of that.
+    let (hello, info) = match tokio::time::timeout(selecting * 3, ask).await {
+        Ok(answers) => answers.map_err(|cause| explain(&shown, &cause))?,
+        Err(_) => return Err(silent(&shown)),
+    };
     let topology = match (hello.get_str("setName"), hello.get_str("msg")) {
         (Ok(set), _) => Topology::ReplicaSet(set.to_owned()),
         (_, Ok("isdbgrid")) => Topology::Sharded,
@@ -85,7 +92,7 @@ pub async fn connect(uri: &Uri, read_preference: &str) -> Result<Server> {
     };
     let local_time_ms = hello.get_datetime("localTime").map_or(0, |time| time.timestamp_millis());
     let version = info.get_str("version").unwrap_or("unknown").to_owned();
-    Ok(Server { client, shown, version, topology, local_time_ms, selection })
+    Ok(Server { client, shown, version, topology, local_time_ms, patience: selecting * 3 / 2, selection })
 }
 
 fn criteria(word: &str) -> SelectionCriteria {
@@ -111,8 +118,8 @@ impl Server {
     /// Those of [`explain`].
     pub async fn read(&self, database: &str, command: Document) -> Result<Document> {
         let database = self.client.database(database);
-        let run = database.run_command(command);
-        run.selection_criteria(self.selection.clone()).await.map_err(|cause| explain(&self.shown, &cause))
+        let run = database.run_command(command).selection_criteria(self.selection.clone());
+        self.explained(run.into_future()).await
     }
 
     /// Runs a command on the primary.
@@ -121,8 +128,7 @@ impl Server {
     /// Those of [`explain`].
     pub async fn run(&self, database: &str, command: Document) -> Result<Document> {
         let database = self.client.database(database);
-        let run = database.run_command(command);
-        run.await.map_err(|cause| explain(&self.shown, &cause))
+        self.explained(database.run_command(command).into_future()).await
     }
 
     /// Runs a command on the primary, given as bytes.
@@ -131,8 +137,12 @@ impl Server {
     /// Those of [`explain`].
     pub async fn run_raw(&self, database: &str, command: RawDocumentBuf) -> Result<Document> {
         let database = self.client.database(database);
-        let run = database.run_raw_command(command);
-        run.await.map_err(|cause| explain(&self.shown, &cause))
+        self.explained(database.run_raw_command(command).into_future()).await
+    }
+
+    /// Waits for the answer as long as the server is there.
+    async fn explained<T>(&self, work: impl Future<Output = mongodb::error::Result<T>>) -> Result<T> {
+        self.while_alive(work).await?.map_err(|cause| explain(&self.shown, &cause))
     }
 
     /// Runs a command whose answer is a cursor, on the member that is preferred. The driver's own error:
@@ -154,21 +164,25 @@ impl Server {
     /// # Errors
     /// Those of [`explain`].
     pub async fn all(&self, database: &str, command: Document) -> Result<Vec<Document>> {
-        let told = |cause: mongodb::error::Error| explain(&self.shown, &cause);
-        let mut cursor = self.cursor(database, command).await.map_err(told)?;
-        let mut found = Vec::new();
-        while cursor.advance().await.map_err(told)? {
-            found.push(cursor.deserialize_current().map_err(told)?);
-        }
-        Ok(found)
+        let reading = async {
+            let mut cursor = self.cursor(database, command).await?;
+            let mut found = Vec::new();
+            while cursor.advance().await? {
+                found.push(cursor.deserialize_current()?);
+            }
+            Ok(found)
+        };
+        self.explained(reading).await
     }
 
-    /// Asks whether it is still there.
+    /// Asks whether it is still there; waits for ever for a server that has fallen silent.
     ///
     /// # Errors
     /// Those of [`explain`].
     pub async fn ping(&self) -> Result<()> {
-        self.read("admin", doc! {"ping": 1}).await.map(drop)
+        let admin = self.client.database("admin");
+        let ping = admin.run_command(doc! {"ping": 1}).selection_criteria(self.selection.clone());
+        ping.await.map(drop).map_err(|cause| explain(&self.shown, &cause))
     }
 }
 
@@ -212,6 +226,11 @@ fn without_command(message: &str) -> String {
     }
 }
 
+fn silent(shown: &str) -> Error {
+    Error::new(Kind::Unreachable, format!("{shown} does not answer"))
+        .hint("check that MongoDB listens there, and the network between")
+}
+
 /// Turns an error of the driver into one that says what happened where, and what to do.
 pub fn explain(shown: &str, error: &mongodb::error::Error) -> Error {
     let text = plain(error);
@@ -219,14 +238,24 @@ pub fn explain(shown: &str, error: &mongodb::error::Error) -> Error {
     match &*error.kind {
         ErrorKind::Authentication { .. } => unreachable(format!("{shown} refuses the login: {text}"))
             .hint("check user, password and authSource (the database that the user was made in) of the URL"),
+        ErrorKind::ServerSelection { .. } if text.contains("tls handshake eof") => {
+            unreachable(format!("no secure connection to {shown}: {}", selection_cause(&text)))
+                .hint("does the server speak TLS? if not, take tls and tlsCAFile out of the URL")
+        }
         ErrorKind::ServerSelection { .. } if text.contains("certificate") || text.contains("tls") => {
             unreachable(format!("no secure connection to {shown}: {}", selection_cause(&text)))
                 .hint("give the server's CA by tlsCAFile in the URL, and its name as in the certificate")
+        }
+        ErrorKind::ServerSelection { .. } if text.contains("unexpected end of file") => {
+            unreachable(format!("{shown} cannot be reached: {}", selection_cause(&text)))
+                .hint("if the server speaks TLS alone, add tls=true and tlsCAFile to the URL; check the port")
         }
         ErrorKind::ServerSelection { .. } => {
             unreachable(format!("{shown} cannot be reached: {}", selection_cause(&text)))
                 .hint("check host and port, the name of the replica set, and the network between")
         }
+        ErrorKind::InvalidTlsConfig { .. } => Error::new(Kind::Config, format!("{shown}: {text}"))
+            .hint("check the files that tlsCAFile and tlsCertificateKeyFile name in the URL"),
         ErrorKind::DnsResolve { .. } => unreachable(format!("{shown} cannot be resolved: {text}"))
             .hint("check the host's name; mongodb+srv:// needs its SRV and TXT records"),
         ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } => {
@@ -238,6 +267,10 @@ pub fn explain(shown: &str, error: &mongodb::error::Error) -> Error {
             18 => unreachable(format!("{shown} refuses the login: {text}")).hint(
                 "check user, password and authSource (the database that the user was made in) of the URL",
             ),
+            13 if text.contains("requires authentication") => {
+                unreachable(format!("{shown} wants a login: {text}"))
+                    .hint("name a user in the URL, and give its password")
+            }
             // Unauthorized
             13 => unreachable(format!("{shown}: {text}"))
                 .hint("grant the role backup (for backups) or restore (for restores) on the database admin"),
@@ -268,7 +301,17 @@ fn selection_cause(text: &str) -> String {
             causes.push(cause);
         }
     }
-    if causes.is_empty() { text.to_owned() } else { causes.join("; ") }
+    if !causes.is_empty() {
+        return causes.join("; ");
+    }
+    let known = ["Type: RsSecondary", "Type: RsOther", "Type: RsArbiter"];
+    if known.iter().any(|word| text.contains(word)) {
+        return "the replica set has no member that can be read from now".to_owned();
+    }
+    if text.contains("ReplicaSet") && !text.contains("Address:") {
+        return "none of its hosts is a member of that replica set".to_owned();
+    }
+    if text.contains("Type: Unknown }") { "nobody answers".to_owned() } else { text.to_owned() }
 }
 
 /// `seconds:ordinal`, the way that positions are written.

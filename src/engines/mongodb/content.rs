@@ -78,7 +78,7 @@ pub async fn read_all(
         });
     }
     let mut answers: Vec<Option<mongodb::error::Result<Held>>> = names.iter().map(|_| None).collect();
-    while let Some(done) = tasks.join_next().await {
+    while let Some(done) = server.while_alive(tasks.join_next()).await? {
         let (place, answer) =
             done.map_err(|cause| Error::new(Kind::Failed, "a reader ended unexpectedly").because(cause))?;
         answers[place] = Some(answer);

@@ -53,6 +53,9 @@ pub struct Tally {
     /// Transactions of which only a part has come: session and number.
     open: BTreeSet<(Vec<u8>, i64)>,
     changed_under_way: Option<String>,
+    /// The term of the primary that wrote the first entry.
+    term: Option<i64>,
+    elections: bool,
 }
 
 impl Tally {
@@ -74,6 +77,9 @@ impl Tally {
                 let entry = Entry::parse(bytes)?;
                 self.entries += 1;
                 self.last = Some(entry.ts);
+                if let Some(term) = entry.term {
+                    self.elections |= term != *self.term.get_or_insert(term);
+                }
                 self.entry(&entry)?;
             }
             _ => {}
@@ -153,6 +159,14 @@ impl Tally {
             return Err(Error::new(Kind::Failed, format!("{what} while it was dumped")).hint(
                 "take the backup again; leave out what is made and dropped all the time by options.exclude",
             ));
+        }
+        if self.elections {
+            return Err(Error::new(
+                Kind::Unreachable,
+                "the replica set got another primary while it was dumped: what the former one had not replicated \
+                 may be in the dump",
+            )
+            .hint("take the backup again"));
         }
         if !self.open.is_empty() {
             return Err(Error::new(Kind::Failed, "the captured oplog ends within a transaction")

@@ -15,6 +15,7 @@ pub mod naming;
 pub mod options;
 pub mod preflight;
 pub mod privileges;
+mod pulse;
 mod restore;
 pub mod staging;
 pub mod tools;

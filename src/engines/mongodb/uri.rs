@@ -130,8 +130,10 @@ impl Uri {
 
 impl std::fmt::Display for Uri {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let user = self.user.as_ref().map_or(String::new(), |user| format!("{user}@"));
-        write!(f, "{}://{user}{}", self.scheme, self.hosts)
+        let readable = |user: &String| decoded(user).filter(|text| !text.contains(char::is_control));
+        let user =
+            self.user.as_ref().map(|user| format!("{}@", readable(user).unwrap_or_else(|| user.clone())));
+        write!(f, "{}://{}{}", self.scheme, user.unwrap_or_default(), self.hosts)
     }
 }
 
@@ -177,6 +179,7 @@ mod tests {
         assert_eq!(read.to_string(), "mongodb://me@a:27017,b:27018");
         assert_eq!(read.secrets(), [Secret::new("s@fe/")]);
         assert_eq!(read.option("REPLICASET"), Some("rs0"));
+        assert_eq!(uri("mongodb://a%20user:x@h").unwrap().to_string(), "mongodb://a user@h");
         let bare = uri("mongodb+srv://cluster.example").unwrap();
         assert_eq!(bare.full().expose(), "mongodb+srv://cluster.example/");
         assert_eq!(

@@ -118,6 +118,24 @@ async fn stopping_waits_until_it_is_reaped() {
 }
 
 #[tokio::test]
+async fn a_grandchild_that_heeds_no_signal_goes_with_its_parent() {
+    for dropped in [true, false] {
+        let script =
+            "sh -c 'trap \"\" TERM; echo ready; while :; do sleep 1000; done' & trap 'exit 1' TERM; wait";
+        let mut child = spawn(shell(script)).unwrap();
+        let pid = child.pid();
+        let mut ready = [0u8; 6];
+        child.take_output().unwrap().read_exact(&mut ready).await.unwrap();
+        if dropped {
+            drop(child)
+        } else {
+            child.stop().await
+        }
+        gone(pid).await;
+    }
+}
+
+#[tokio::test]
 async fn a_grandchild_that_keeps_the_messages_open_does_not_hang_us() {
     let mut child = spawn(shell("sleep 1000 >/dev/null & echo done >&2")).unwrap();
     let pid = child.pid();

@@ -37,7 +37,6 @@ mod restore_tests;
 pub mod rewrite;
 #[cfg(test)]
 mod samples;
-pub mod selected;
 pub mod state;
 mod summary;
 #[cfg(test)]

@@ -17,6 +17,8 @@ const DEEPEST: usize = 8;
 pub struct Entry<'a> {
     /// When; an operation within an `applyOps` has that of the entry.
     pub ts: Timestamp,
+    /// The term of the primary that wrote it: one more after each election.
+    pub term: Option<i64>,
     /// `database.collection`, or `database.$cmd`; empty for some no-ops.
     pub ns: &'a str,
     /// The collection's UUID.
@@ -206,7 +208,11 @@ impl<'a> Entry<'a> {
             Some(RawBsonRef::Int64(number)) => Some(number),
             _ => None,
         };
-        Ok(Entry { ts, ns, ui, operation, lsid, txn_number, depth })
+        let term = match get(entry, "t", &whose)? {
+            Some(RawBsonRef::Int64(term)) => Some(term),
+            _ => None,
+        };
+        Ok(Entry { ts, term, ns, ui, operation, lsid, txn_number, depth })
     }
 
     /// True for what changes no data and no definition.

@@ -8,6 +8,7 @@
 //! applied. What those operations touch is read from the source at that very moment by snapshot reads
 //! while its history still has it; that is what a restore will be compared with.
 
+mod filter;
 mod proofs;
 mod stream;
 mod watch;
@@ -61,6 +62,7 @@ impl Mongo {
 
         let dumped = self.one_dump(&server, &tool, &plan, sink, progress).await?;
         check_seen(&plan, &dumped)?;
+        check_oplog(&plan, &dumped.tally)?;
         let starts = sink.frames_of(DUMP).map(|table| table.raw_starts()).unwrap_or_default();
         let place = |at: u64| -> Option<Place> { place_of(&starts, at) };
         let mut inventory = dumped.tally.inventory(&dumped.summary, &place);
@@ -120,7 +122,9 @@ impl Mongo {
             Err(error) if error.kind() == Kind::Damaged => {
                 let outcome = tokio::time::timeout(Duration::from_secs(10), running.outcome()).await;
                 return Err(match outcome {
-                    Ok(Ok(outcome)) if outcome.code != Some(0) => failed(server, tool, &outcome),
+                    Ok(Ok(outcome)) if outcome.code != Some(0) && !lost_its_reader(&outcome) => {
+                        failed(server, tool, &outcome)
+                    }
                     _ => error,
                 });
             }
@@ -174,6 +178,23 @@ fn check_seen(plan: &Plan, dumped: &Dumped) -> Result<()> {
         Some(missing) => Err(vanished_under_way(&missing.namespace)),
         None => Ok(()),
     }
+}
+
+/// mongodump's whole oplog was asked for, and an archive without any looks as whole as one with it.
+fn check_oplog(plan: &Plan, tally: &Tally) -> Result<()> {
+    if !plan.oplog || tally.entries > 0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Failed,
+        "the captured operations that were asked of mongodump are not in its archive",
+    )
+    .hint("look whether the mongodump that is run is a wrapper that leaves out --oplog"))
+}
+
+/// True when a child failed because we read no more of it.
+fn lost_its_reader(outcome: &Outcome) -> bool {
+    outcome.signal == Some(13) || outcome.facts.messages.iter().any(|line| line.contains("broken pipe"))
 }
 
 fn vanished_under_way(name: &Namespace) -> Error {
@@ -240,7 +261,9 @@ fn failed(server: &Server, tool: &Tool, outcome: &Outcome) -> Error {
         (None, signal) => format!("was killed by signal {}", signal.unwrap_or_default()),
     };
     let lines: Vec<&str> = outcome.facts.messages.iter().map(|line| child::message(line)).collect();
-    let said = lines.iter().rev().find(|line| line.starts_with("Failed:")).or(lines.last());
+    // A panic of Go ends with the stacks of its routines.
+    let telling = |line: &&&str| line.starts_with("Failed:") || line.starts_with("panic:");
+    let said = lines.iter().rev().find(telling).or(lines.last());
     let said =
         said.map_or_else(String::new, |line| format!(": {}", line.trim_start_matches("Failed:").trim()));
     let bytes = process::human_bytes(outcome.facts.bytes_out);
@@ -257,9 +280,13 @@ fn failed(server: &Server, tool: &Tool, outcome: &Outcome) -> Error {
             "grant the user the role backup on the database admin; `lifeboat doctor` names what is missing",
         );
     }
-    if said.contains("renameCollection") || said.contains("collection renames") {
+    if ["renameCollection", "collection renames", "renames occur"].iter().any(|word| said.contains(word)) {
         return error(Kind::Failed)
-            .hint("a collection was renamed while it was dumped: take the backup again");
+            .hint("a collection was renamed or made a capped one meanwhile: take the backup again");
+    }
+    if ["QueryPlanKilled", "collection dropped"].iter().any(|word| said.contains(word)) {
+        return error(Kind::Failed)
+            .hint("a collection was dropped while it was dumped: take the backup again");
     }
     let lost = ["connection", "server selection", "socket", "EOF", "not primary", "node is recovering"];
     if lost.iter().any(|word| said.contains(word)) {

@@ -1,10 +1,11 @@
 //! From mongodump's standard output into an object: every byte passes the archive's reader first.
 
-use super::watch::{EVERY, Watch};
-use crate::engines::mongodb::archive::rewrite::{BoxedPlan, Kept, Placement, Rewriter};
-use crate::engines::mongodb::archive::{ArchiveReader, CollectionEntry, Event, selected};
+use super::filter::Filter;
+use super::watch::Watch;
+use crate::engines::mongodb::archive::Event;
 use crate::engines::mongodb::counted::Counting;
 use crate::engines::mongodb::options::Selection;
+use crate::engines::mongodb::pulse::EVERY;
 use crate::error::{Explain as _, Kind, Result};
 use crate::pipeline::ObjectWriter;
 use crate::pipeline::child::Output;
@@ -81,47 +82,5 @@ impl Passing {
             }
         }
         writer.write(&bytes[done..]).await
-    }
-}
-
-/// Leaves out what is not selected, also from the oplog: that is of the whole server.
-struct Filter {
-    selection: Selection,
-    reader: ArchiveReader,
-    rewriter: Rewriter<BoxedPlan<'static>>,
-    kept: Vec<u8>,
-}
-
-impl Filter {
-    fn new(selection: Selection) -> Filter {
-        let chosen = selection.clone();
-        let plan = move |entry: &CollectionEntry| -> Result<Placement> {
-            let name = &entry.namespace;
-            let (oplog, mut kept) = (name.is_oplog(), Kept::as_it_is(entry));
-            kept.changed = oplog;
-            let wanted = oplog || chosen.takes(&name.db, &name.collection);
-            Ok(if wanted { kept.into() } else { Placement::Drop })
-        };
-        let rewriter = Rewriter::new(Box::new(plan) as BoxedPlan<'static>);
-        Filter { selection, reader: ArchiveReader::new(), rewriter, kept: Vec::new() }
-    }
-
-    fn keep(&mut self, bytes: &[u8]) -> Result<&[u8]> {
-        self.kept.clear();
-        let (rewriter, kept, selection) = (&mut self.rewriter, &mut self.kept, &self.selection);
-        let mut oplog = self.reader.prelude().and_then(|prelude| prelude.oplog());
-        self.reader.feed(bytes, &mut |event| match event {
-            Event::Prelude { prelude, .. } => {
-                oplog = prelude.oplog();
-                rewriter.event(&event, kept)
-            }
-            Event::Document { namespace, bytes, at } if Some(namespace) == oplog => {
-                let changed = selected::select(bytes, selection)?;
-                let bytes = changed.as_ref().map_or(bytes, |changed| changed.as_bytes());
-                rewriter.event(&Event::Document { namespace, bytes, at }, kept)
-            }
-            _ => rewriter.event(&event, kept),
-        })?;
-        Ok(&self.kept)
     }
 }

@@ -3,16 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::engines::mongodb::connect::Server;
+use crate::engines::mongodb::pulse::Pulse;
 use crate::error::{Error, Kind, Result};
-
-/// How often the server is asked while no bytes come.
-pub const EVERY: Duration = Duration::from_secs(5);
-
-/// How long one question may take.
-const PING: Duration = Duration::from_secs(15);
-
-/// Questions without an answer, one after the other, after which the server counts as gone.
-const UNANSWERED: u32 = 2;
 
 /// Watches one dump.
 #[derive(Debug)]
@@ -20,19 +12,19 @@ pub struct Watch<'a> {
     server: &'a Server,
     stall: Duration,
     last_bytes: Instant,
-    unanswered: u32,
+    pulse: Pulse<'a>,
 }
 
 impl<'a> Watch<'a> {
     /// Starts now. `stall` is how long no byte may come although the server answers.
     pub fn new(server: &'a Server, stall: Duration) -> Watch<'a> {
-        Watch { server, stall, last_bytes: Instant::now(), unanswered: 0 }
+        Watch { server, stall, last_bytes: Instant::now(), pulse: Pulse::of(server) }
     }
 
     /// Bytes came.
     pub fn bytes(&mut self) {
         self.last_bytes = Instant::now();
-        self.unanswered = 0;
+        self.pulse.heard();
     }
 
     /// No bytes came for a while.
@@ -40,21 +32,7 @@ impl<'a> Watch<'a> {
     /// # Errors
     /// [`Kind::Unreachable`] when the server does not answer either, or nothing came for too long.
     pub async fn look(&mut self) -> Result<()> {
-        match tokio::time::timeout(PING, self.server.ping()).await {
-            Ok(Ok(())) => self.unanswered = 0,
-            Ok(Err(error)) if self.unanswered + 1 >= UNANSWERED => {
-                return Err(error.while_doing("the server went away while it was dumped"));
-            }
-            Ok(Err(_)) => self.unanswered += 1,
-            Err(_) if self.unanswered + 1 >= UNANSWERED => {
-                return Err(Error::new(
-                    Kind::Unreachable,
-                    format!("{} does not answer any more; it was being dumped", self.server.shown),
-                )
-                .hint("look into the server's log, and take the backup again"));
-            }
-            Err(_) => self.unanswered += 1,
-        }
+        self.pulse.beat().await?;
         let silent = self.last_bytes.elapsed();
         if silent >= self.stall {
             return Err(Error::new(

@@ -9,6 +9,7 @@ use super::{access, said};
 use crate::engines::mongodb::archive::rewrite::{BoxedPlan, Kept, Placement, Rewriter};
 use crate::engines::mongodb::archive::{CollectionEntry, Event};
 use crate::engines::mongodb::child;
+use crate::engines::mongodb::connect::Server;
 use crate::engines::mongodb::counted::Counting;
 use crate::engines::mongodb::tools::Tool;
 use crate::engines::mongodb::ttl;
@@ -132,13 +133,14 @@ impl<'a> Feed<'a> {
         self.rewriter.event(event, &mut self.out)
     }
 
-    /// Hands over what has been made so far.
+    /// Hands over what has been made so far. A mongorestore whose server has gone takes nothing, for ever.
     ///
     /// # Errors
-    /// [`Kind::Failed`] when mongorestore does not take it: its own messages say why.
-    pub async fn push(&mut self) -> Result<()> {
+    /// [`Kind::Failed`] when mongorestore does not take it: its own messages say why. [`Kind::Unreachable`] when
+    /// the server does not answer any more.
+    pub async fn push(&mut self, server: &Server) -> Result<()> {
         if let Some(input) = &mut self.input {
-            input.write_all(&self.out).await.explain(Kind::Failed, refused)?;
+            server.while_alive(input.write_all(&self.out)).await?.explain(Kind::Failed, refused)?;
         }
         self.out.clear();
         Ok(())
@@ -147,9 +149,9 @@ impl<'a> Feed<'a> {
     /// Ends the input and waits for mongorestore; every document has to have arrived.
     ///
     /// # Errors
-    /// [`Kind::Failed`] with what mongorestore said.
-    pub async fn finish(&mut self, tool: &Tool, slot: &mut Option<Child>) -> Result<u64> {
-        self.push().await?;
+    /// [`Kind::Failed`] with what mongorestore said; those of [`Feed::push`].
+    pub async fn finish(&mut self, server: &Server, tool: &Tool, slot: &mut Option<Child>) -> Result<u64> {
+        self.push(server).await?;
         if let Some(mut input) = self.input.take() {
             input.shutdown().await.explain(Kind::Failed, refused)?;
         }
@@ -157,7 +159,7 @@ impl<'a> Feed<'a> {
             return Err(Error::new(Kind::Failed, "mongorestore was stopped"));
         };
         // Stays in its slot while it is waited for, so that whoever stops the restore can end it.
-        let ended = running.ended().await?;
+        let ended = server.while_alive(running.ended()).await??;
         *slot = None;
         let said = said::read(&ended.facts.messages);
         if ended.code == Some(0)
@@ -206,6 +208,10 @@ pub fn failed(tool: &Tool, code: Option<i32>, signal: Option<i32>, said: &said::
     }
     if ["No space left", "OutOfDiskSpace", "out of memory"].iter().any(|word| first.contains(word)) {
         return error(Kind::Unreachable).hint("give the target server more room");
+    }
+    if first.contains("will not fit in the storage engine cache") {
+        return error(Kind::Unreachable)
+            .hint("the target's cache is too small for the biggest documents: raise its cacheSizeGB");
     }
     let lost = ["connection", "server selection", "socket", "EOF", "not primary"];
     if lost.iter().any(|word| first.contains(word)) {

@@ -162,7 +162,9 @@ impl Mongo {
         };
         match tokio::time::timeout(UNDOING, existing::undo(server, made)).await {
             Ok(Ok(())) => error,
-            Ok(Err(left)) => Error::new(error.kind(), error.chain()).hint(left.chain()),
+            Ok(Err(left)) => {
+                Error::new(error.kind(), error.chain()).hint(format!("{}; drop it by hand", left.chain()))
+            }
             Err(_) => Error::new(error.kind(), error.chain())
                 .hint("what was restored so far could not be removed in time; drop it by hand"),
         }
@@ -201,13 +203,13 @@ impl Mongo {
             incoming.take(plan, &chunk)?;
             from.progress().add_raw(chunk.len() as u64);
             if let Some(feed) = incoming.feed.as_mut()
-                && let Err(refused) = feed.push().await
+                && let Err(refused) = feed.push(server).await
             {
                 return Err(last_words(tool, slot, refused).await);
             }
             if !incoming.operations.is_empty() {
                 if let Some(mut feed) = incoming.feed.take() {
-                    documents = feed.finish(tool, slot).await?;
+                    documents = feed.finish(server, tool, slot).await?;
                     warnings.extend(access::warnings(plan, &feed.left_out));
                     end_phase("load", &mut phases);
                     self.before_replay(work).await?;
@@ -220,7 +222,7 @@ impl Mongo {
         }
         let counting = incoming.counting;
         if let Some(mut feed) = incoming.feed.take() {
-            documents = feed.finish(tool, slot).await?;
+            documents = feed.finish(server, tool, slot).await?;
             warnings.extend(access::warnings(plan, &feed.left_out));
             end_phase("load", &mut phases);
         }

@@ -168,8 +168,11 @@ impl<'a> Replay<'a> {
             } else {
                 "the target has to be a mongod, not mongos, of the source's version or newer"
             };
-            Error::new(error.kind(), format!("the captured operations cannot be applied: {}", error.chain()))
-                .hint(hint)
+            Error::new(
+                error.kind(),
+                format!("the captured operations cannot be applied: {}", without_document(&error.chain())),
+            )
+            .hint(hint)
         })?;
         let results = answer.get_array("results").map(Vec::as_slice).unwrap_or_default();
         let good = results.iter().filter(|result| **result == Bson::Boolean(true)).count() as u64;
@@ -283,6 +286,11 @@ impl<'a> Replay<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// The server quotes the operation, with the document.
+fn without_document(message: &str) -> &str {
+    message.split_once(": {").map_or(message, |(before, _)| before)
 }
 
 fn is_apply_ops(entry: &Entry<'_>) -> bool {
