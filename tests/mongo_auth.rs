@@ -36,8 +36,12 @@ fn texts(directory: &Path, found: &mut Vec<String>) {
 fn processes() -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let numbered = processes.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok());
-    let read = |path: std::path::PathBuf| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
-    numbered.flat_map(|entry| [read(entry.path().join("cmdline")), read(entry.path().join("environ"))]).collect()
+    let read = |path: std::path::PathBuf| {
+        String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+    };
+    numbered
+        .flat_map(|entry| [read(entry.path().join("cmdline")), read(entry.path().join("environ"))])
+        .collect()
 }
 
 fn assert_secret(texts: &[String]) {
@@ -60,7 +64,10 @@ fn a_password_with_odd_characters_goes_to_the_server_alone() {
     });
     let world = world("");
     world.write("password", &format!("{PASSWORD}\n"));
-    let held = format!("touch {0}/begun; until [ -e {0}/go ]; do sleep 0.02; done; exec $REAL \"$@\"", world.path().display());
+    let held = format!(
+        "touch {0}/begun; until [ -e {0}/go ]; do sleep 0.02; done; exec $REAL \"$@\"",
+        world.path().display()
+    );
     let tools = wrapped(&world, "mongodump", &held);
     let bare = format!("mongodb://backup@127.0.0.1:{}/?authSource=admin", server.port(0));
     let by_file = format!("password_file = \"{}/password\"\ntools = \"{tools}\"", world.path().display());
@@ -70,7 +77,8 @@ fn a_password_with_odd_characters_goes_to_the_server_alone() {
     world.write("lifeboat.toml", &config);
 
     let ran = std::thread::scope(|scope| {
-        let backup = scope.spawn(|| run_beside(&world, &["backup", "file", "--log-format", "json", "-vv", "--json"]));
+        let backup =
+            scope.spawn(|| run_beside(&world, &["backup", "file", "--log-format", "json", "-vv", "--json"]));
         eventually("the dump's start", || world.path().join("begun").exists() || backup.is_finished());
         assert!(!backup.is_finished(), "{:#?}", backup.join().unwrap());
         let seen = processes();
@@ -107,7 +115,11 @@ fn a_password_with_odd_characters_goes_to_the_server_alone() {
 fn roles_that_are_too_small_are_named() {
     let runtime = runtime();
     let server = Mongod::start(Options { auth: true, members: 1, ..Options::default() });
-    let users = [("backs", "backup", "admin"), ("reads_any", "readAnyDatabase", "admin"), ("reads_one", "read", "shop")];
+    let users = [
+        ("backs", "backup", "admin"),
+        ("reads_any", "readAnyDatabase", "admin"),
+        ("reads_one", "read", "shop"),
+    ];
     runtime.block_on(async {
         shop(&server).await;
         for (name, role, database) in users {
@@ -124,9 +136,19 @@ fn roles_that_are_too_small_are_named() {
         source("one", &reads_one, &some)
     ));
     assert_eq!(succeed(&world, &["backup", "all"])["consistency"], "consistent");
-    let said = fail(&world, &["backup", "any"], 4, &["not authorized on config to execute command listCollections", "role backup"]);
+    let said = fail(
+        &world,
+        &["backup", "any"],
+        4,
+        &["not authorized on config to execute command listCollections", "role backup"],
+    );
     assert!(!said.contains("pw@"), "{said}");
-    fail(&world, &["backup", "part"], 4, &["sees only a part of the server", "read@shop", "options.databases"]);
+    fail(
+        &world,
+        &["backup", "part"],
+        4,
+        &["sees only a part of the server", "read@shop", "options.databases"],
+    );
     let message = succeed(&world, &["backup", "one"]);
     assert_eq!(message["consistency"], "fuzzy", "{message}");
     assert!(manifest(&world, "one")["warnings"].to_string().contains("may not read the oplog"));

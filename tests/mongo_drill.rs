@@ -107,7 +107,11 @@ max_age = "100000d"
         ),
     );
     let line = end_with(&world, &["drill", "sink"], 0);
-    assert_eq!((&line["verdict"], &line["differences"]), (&"passed".into(), &serde_json::json!([])), "{line:#}");
+    assert_eq!(
+        (&line["verdict"], &line["differences"]),
+        (&"passed".into(), &serde_json::json!([])),
+        "{line:#}"
+    );
     let checks: Vec<(&str, &str)> = line["checks"]
         .as_array()
         .unwrap()
@@ -176,7 +180,11 @@ fn what_would_expire_is_still_there_when_it_is_compared() {
     let world = world(&source("sink", &from.url(), &format!("{staging}{slow}")));
     succeed(&world, &["backup", "sink"]);
     let line = end_with(&world, &["drill", "sink"], 0);
-    assert_eq!((&line["verdict"], &line["differences"]), (&"passed".into(), &serde_json::json!([])), "{line:#}");
+    assert_eq!(
+        (&line["verdict"], &line["differences"]),
+        (&"passed".into(), &serde_json::json!([])),
+        "{line:#}"
+    );
     assert_clean(&runtime, &client);
 }
 
@@ -204,9 +212,18 @@ fn a_drill_fails_when_something_is_not_as_in_the_backup() {
     let main = &names[0];
     let config = std::fs::read_to_string(world.path().join("lifeboat.toml")).unwrap();
     for (command, says) in [
-        (r#"{"delete": "many", "deletes": [{"q": {"_id": 5}, "limit": 1}]}"#, "many: 2345 rows in the backup, 2344 found"),
-        (r#"{"update": "many", "updates": [{"q": {"_id": 5}, "u": {"$set": {"text": "dOCUMENT 5"}}}]}"#, "many: the content of its 2345 rows differs"),
-        (r#"{"update": "many", "updates": [{"q": {"_id": 5}, "u": {"$set": {"tags": [5.0, 5.0]}}}]}"#, "bytes of content in the backup"),
+        (
+            r#"{"delete": "many", "deletes": [{"q": {"_id": 5}, "limit": 1}]}"#,
+            "many: 2345 rows in the backup, 2344 found",
+        ),
+        (
+            r#"{"update": "many", "updates": [{"q": {"_id": 5}, "u": {"$set": {"text": "dOCUMENT 5"}}}]}"#,
+            "many: the content of its 2345 rows differs",
+        ),
+        (
+            r#"{"update": "many", "updates": [{"q": {"_id": 5}, "u": {"$set": {"tags": [5.0, 5.0]}}}]}"#,
+            "bytes of content in the backup",
+        ),
         (r#"{"drop": "capped"}"#, "capped"),
         (r#"{"create": "more"}"#, "more is not in the backup"),
         (r#"{"drop": "view"}"#, "view is missing"),
@@ -214,7 +231,12 @@ fn a_drill_fails_when_something_is_not_as_in_the_backup() {
         (r#"{"createIndexes": "ids", "indexes": [{"key": {"x": 1}, "name": "x"}]}"#, "the index x of"),
     ] {
         let tools = spoiled(&world, main, command);
-        world.write("lifeboat.toml", &config.replace("[sources.sink.staging]", &format!("[sources.sink.staging]\ntools = \"{tools}\"")).replacen("engine", &format!("tools = \"{tools}\"\nengine"), 1));
+        world.write(
+            "lifeboat.toml",
+            &config
+                .replace("[sources.sink.staging]", &format!("[sources.sink.staging]\ntools = \"{tools}\""))
+                .replacen("engine", &format!("tools = \"{tools}\"\nengine"), 1),
+        );
         let line = end_with(&world, &["drill", "sink"], 6);
         let differences = line["differences"].to_string();
         assert!(line["verdict"] == "failed" && differences.contains(says), "{command}: {line:#}");

@@ -21,9 +21,16 @@ fn a_backup_under_load_is_of_one_instant() {
     let world = world("");
     // The dump is held when it has begun with the collections, until enough has happened.
     let held = "$REAL \"$@\" | { head -c 300000; touch begun; until [ -e go ]; do sleep 0.02; done; cat; }";
-    let tools = wrapped(&world, "mongodump", &held.replace("begun", &file(&world, "begun")).replace("go ]", &format!("{} ]", file(&world, "go"))));
+    let tools = wrapped(
+        &world,
+        "mongodump",
+        &held.replace("begun", &file(&world, "begun")).replace("go ]", &format!("{} ]", file(&world, "go"))),
+    );
     let more = format!("tools = \"{tools}\"");
-    world.write("lifeboat.toml", &format!("[store]\nurl = \"{}\"\n{}", world.store_url(), source("bank", &server.url(), &more)));
+    world.write(
+        "lifeboat.toml",
+        &format!("[store]\nurl = \"{}\"\n{}", world.store_url(), source("bank", &server.url(), &more)),
+    );
     let load = runtime.block_on(async {
         prepare(&client, "bank").await;
         let load = Load::start(&client, "bank");
@@ -34,6 +41,7 @@ fn a_backup_under_load_is_of_one_instant() {
     let message = std::thread::scope(|scope| {
         let backup = scope.spawn(|| succeed(&world, &["backup", "bank"]));
         eventually("the dump's start", || world.path().join("begun").exists() || backup.is_finished());
+        load.change_definitions();
         runtime.block_on(load.reach(load.moves() + 100));
         world.write("go", "");
         backup.join().unwrap()
@@ -87,6 +95,7 @@ fn what_goes_on_in_other_databases_is_no_part_of_a_backup() {
             prepare(&client, name).await;
         }
         let loads = ["bank", "busy"].map(|name| Load::start(&client, name));
+        loads[1].change_definitions();
         loads[1].reach(30).await;
         loads
     });

@@ -5,7 +5,9 @@ mod common;
 use common::cli::World;
 use common::fingerprint_mongo::{databases, db_hash, definitions};
 use common::mongo::{Mongod, replica, standalone};
-use common::mongo_world::{assert_same, damage, fail, only_databases, run, runtime, same, source, succeed, world};
+use common::mongo_world::{
+    assert_same, damage, fail, only_databases, run, runtime, same, source, succeed, world,
+};
 use common::postgres::unique;
 use mongodb::Client;
 use mongodb::bson::{Document, doc};
@@ -77,7 +79,8 @@ fn chosen_collections_and_databases_come_alone() {
     let (client, name) = (&shop.client, &shop.shop);
     let other = shop.runtime.block_on(standalone().client());
     let to = standalone().url();
-    let only = |arguments: &[&str]| succeed(&shop.world, &[&["restore", "shop", "--to", &to], arguments].concat());
+    let only =
+        |arguments: &[&str]| succeed(&shop.world, &[&["restore", "shop", "--to", &to], arguments].concat());
 
     let orders = format!("{name}.orders");
     let planned = only(&["--only", &orders, "--dry-run"]);
@@ -127,7 +130,8 @@ fn definitions_first_and_documents_later_make_the_whole() {
     let message = succeed(&shop.world, &filling);
     assert_eq!(message["rows"], 320, "{message}");
     shop.runtime.block_on(async {
-        let (mut here, mut there) = (db_hash(&shop.client, &shop.shop).await, db_hash(&shop.client, &new).await);
+        let (mut here, mut there) =
+            (db_hash(&shop.client, &shop.shop).await, db_hash(&shop.client, &new).await);
         let buckets = "system.buckets.weather";
         assert!(here.remove(buckets).is_some() && there.remove(buckets).is_some());
         same(&here, &there);
@@ -199,9 +203,17 @@ fn what_is_left_out_of_a_backup_is_not_in_it() {
     let everything = ["customers", "orders", "view", "weather"];
     let cases: [(String, &[&str], &[&str]); 4] = [
         (format!("databases = [{shop:?}]"), &everything, &[]),
-        (format!("databases = [{shop:?}, {blog:?}]\nexclude = [\"{shop}.orders\", \"{blog}.drafts\"]"), &["customers", "view", "weather"], &["posts"]),
+        (
+            format!("databases = [{shop:?}, {blog:?}]\nexclude = [\"{shop}.orders\", \"{blog}.drafts\"]"),
+            &["customers", "view", "weather"],
+            &["posts"],
+        ),
         (format!("collections = [\"{shop}.weather\", \"{blog}.posts\"]"), &["weather"], &["posts"]),
-        (format!("databases = [{shop:?}]\nexclude = [\"{shop}.weather\", \"{shop}.view\"]"), &["customers", "orders"], &[]),
+        (
+            format!("databases = [{shop:?}]\nexclude = [\"{shop}.weather\", \"{shop}.view\"]"),
+            &["customers", "orders"],
+            &[],
+        ),
     ];
     for oplog in ["auto", "off"] {
         for (options, of_shop, of_blog) in &cases {
@@ -210,8 +222,14 @@ fn what_is_left_out_of_a_backup_is_not_in_it() {
             succeed(&world, &["backup", "part"]);
             assert_eq!(succeed(&world, &["verify", "part"])["verdict"], "passed");
             let own = |name: &&String| *name != ".oplog" && !name.ends_with(".view");
-            let stored: Vec<String> = common::mongo_world::items(&world, "part").keys().filter(own).cloned().collect();
-            let mut wanted: Vec<String> = of_shop.iter().map(|name| format!("{shop}.{name}")).chain(of_blog.iter().map(|name| format!("{blog}.{name}"))).filter(|name| own(&name)).collect();
+            let stored: Vec<String> =
+                common::mongo_world::items(&world, "part").keys().filter(own).cloned().collect();
+            let mut wanted: Vec<String> = of_shop
+                .iter()
+                .map(|name| format!("{shop}.{name}"))
+                .chain(of_blog.iter().map(|name| format!("{blog}.{name}")))
+                .filter(|name| own(&name))
+                .collect();
             wanted.sort();
             assert_eq!(stored, wanted, "{options}");
             let new = unique("part");

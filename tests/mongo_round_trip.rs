@@ -62,7 +62,9 @@ fn everything_comes_back_under_new_names_and_elsewhere_under_its_own() {
             assert_same(&client, name, &other, name).await;
         }
         // Not only defined: they answer.
-        for (view, count) in [("view", MANY as usize), ("view on view", 5), ("view on time series", 3), ("measurements", 200)] {
+        for (view, count) in
+            [("view", MANY as usize), ("view on view", 5), ("view on time series", 3), ("measurements", 200)]
+        {
             assert_eq!(rows(&other, &names[0], view).await.len(), count, "{view}");
         }
         assert!(access(&other, &names[0]).await.is_empty(), "users came without being asked for");
@@ -101,7 +103,8 @@ fn users_and_roles_come_when_they_are_asked_for() {
         from.create_user("shop", "clerk", password, vec![], vec![privileges.clone()]).await;
         // One that the target has too, and can do more there.
         from.create_user("shop", "both", "first", vec![], vec![privileges]).await;
-        let privileges = doc! { "resource": { "db": "shop", "collection": "" }, "actions": ["find", "insert"] };
+        let privileges =
+            doc! { "resource": { "db": "shop", "collection": "" }, "actions": ["find", "insert"] };
         to.create_user("shop", "both", "second", vec![], vec![privileges]).await;
     });
     let world = world(&source("shop", &from.url(), ""));
@@ -129,7 +132,8 @@ fn users_and_roles_come_when_they_are_asked_for() {
 /// The commands that a manifest has, run by a shell with the target in URI.yaml.
 fn by_hand(world: &common::cli::World, name: &str, target: &Mongod) {
     let commands = manifest(world, name)["restore_by_hand"].clone();
-    let commands: Vec<&str> = commands.as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    let commands: Vec<&str> =
+        commands.as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
     world.write("URI.yaml", &format!("uri: '{}'\n", target.url()));
     let id = manifest(world, name)["id"].as_str().unwrap().to_owned();
     let store = world.path().join("store").join(name);

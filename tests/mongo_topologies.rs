@@ -70,7 +70,8 @@ fn a_set_of_three_is_read_from_a_secondary_by_any_of_its_names() {
     let runtime = runtime();
     let mut server = Mongod::start(Options { members: 3, ..Options::default() });
     let client = runtime.block_on(server.client());
-    let majority = doc! { "insert": "orders", "documents": [{ "_id": 1 }, { "_id": 2 }], "writeConcern": { "w": 3 } };
+    let majority =
+        doc! { "insert": "orders", "documents": [{ "_id": 1 }, { "_id": 2 }], "writeConcern": { "w": 3 } };
     runtime.block_on(server.command("shop", majority));
     let primary = server.primary();
     let one = format!("mongodb://127.0.0.1:{}/?replicaSet=rs0", server.port((primary + 1) % 3));

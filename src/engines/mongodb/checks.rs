@@ -81,14 +81,15 @@ async fn validate(server: &Server, name: &Namespace) -> Result<u64> {
     let answer = server.run(&name.db, doc! {"validate": &name.collection}).await?;
     let against_rules = look::number(answer.get("nNonCompliantDocuments")) as u64;
     let listed = |key: &str| answer.get_array(key).map_or(0, Vec::len);
-    let odd = ["corruptRecords", "missingIndexEntries", "extraIndexEntries"].iter().any(|key| listed(key) > 0);
+    let odd =
+        ["corruptRecords", "missingIndexEntries", "extraIndexEntries"].iter().any(|key| listed(key) > 0);
     let errors = answer.get_array("errors").map(Vec::as_slice).unwrap_or_default();
     let only_rules = !errors.is_empty()
         && errors.iter().all(|error| error.as_str().is_some_and(|text| text.starts_with(AGAINST_RULES)));
     let indexes = answer.get_document("indexDetails").cloned().unwrap_or_default();
-    let indexes_valid = indexes.values().all(|index| {
-        index.as_document().is_none_or(|index| index.get_bool("valid").unwrap_or(true))
-    });
+    let indexes_valid = indexes
+        .values()
+        .all(|index| index.as_document().is_none_or(|index| index.get_bool("valid").unwrap_or(true)));
     if answer.get_bool("valid").unwrap_or(false)
         || only_rules && !odd && indexes_valid && look::number(answer.get("nInvalidDocuments")) == 0.0
     {

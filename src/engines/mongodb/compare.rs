@@ -60,7 +60,8 @@ impl Mongo {
             }
         }
         if replayed > 0 {
-            let which = if replayed == 1 { "1 collection was" } else { &format!("{replayed} collections were") };
+            let which =
+                if replayed == 1 { "1 collection was" } else { &format!("{replayed} collections were") };
             comparison
                 .notes
                 .push(format!("{which} compared before the captured operations were applied, not after"));
@@ -140,7 +141,9 @@ async fn defined(
     let mut options = seen.options.clone();
     let as_it_is = |options: &Document, indexes: &[Document]| {
         let found = definitions_of(name, &Defined::new(kind, options.clone(), indexes.to_vec()));
-        found.iter().any(|definition| definition.parent.is_empty() == indexes.is_empty() && wanted.contains(definition))
+        found.iter().any(|definition| {
+            definition.parent.is_empty() == indexes.is_empty() && wanted.contains(definition)
+        })
     };
     if let Some(back) = ttl::COLLECTION.unshifted(&options).filter(|_| !as_it_is(&options, &[])) {
         options = back;

@@ -292,7 +292,8 @@ mod tests {
 
     #[test]
     fn of_a_refused_command_the_name_is_told() {
-        let text = "not authorized on admin to execute command { dbStats: 1, $db: \"admin\", lsid: { id: 1 } }";
+        let text =
+            "not authorized on admin to execute command { dbStats: 1, $db: \"admin\", lsid: { id: 1 } }";
         assert_eq!(without_command(text), "not authorized on admin to execute command dbStats");
         assert_eq!(without_command("interrupted"), "interrupted");
     }

@@ -89,11 +89,12 @@ pub async fn check(server: &Server, plan: &Plan<'_>, prelude: &Prelude) -> Resul
                 "restore it under another name ({another}), or replace it: --replace {database}"
             )));
         } else if let Some(name) = wanted.iter().find(|name| names.contains(*name)) {
-            return Err(Error::new(Kind::Unreachable, format!("{name} exists on {}", server.shown))
-                .hint(format!(
+            return Err(Error::new(Kind::Unreachable, format!("{name} exists on {}", server.shown)).hint(
+                format!(
                     "restore it under another name: --map {}={name}_restored",
                     plan.targets.iter().find(|(_, new)| new == name).map_or(*name, |(old, _)| old)
-                )));
+                ),
+            ));
         } else {
             made.collections.extend(wanted.into_iter().cloned());
         }

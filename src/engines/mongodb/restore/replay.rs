@@ -76,7 +76,9 @@ impl<'a> Replay<'a> {
         match entry.operation {
             Operation::Noop | Operation::Bookkeeping(_) => return Ok(()),
             // Those that the target has stay as they are, and the archive has the others.
-            _ if is_access(&name) || !self.plan.takes(&name.time_series().unwrap_or_else(|| name.clone())) => {
+            _ if is_access(&name)
+                || !self.plan.takes(&name.time_series().unwrap_or_else(|| name.clone())) =>
+            {
                 self.skipped += 1;
                 return Ok(());
             }
