@@ -82,7 +82,7 @@ fn one_database_gets_the_name_that_it_is_given() {
     assert!(message["target"].as_str().unwrap().contains(&name), "{message}");
     runtime.block_on(async {
         assert_same(&client, &names[0], &client, &name).await;
-        assert_eq!(databases(&client, &name).await, [name.clone()]);
+        assert_eq!(databases(&client, &name).await, std::slice::from_ref(&name));
     });
 }
 
