@@ -77,6 +77,8 @@ impl Load {
             while !ended.load(Ordering::Relaxed) {
                 change_definitions(&other, &elsewhere, round).await;
                 round += 1;
+                // Without end, there would be too many.
+                tokio::time::sleep(Duration::from_millis(30)).await;
             }
         });
         load
@@ -169,8 +171,6 @@ async fn change_definitions(client: &Client, database: &str, round: i32) {
         let shown = command.to_string();
         db.run_command(command).await.unwrap_or_else(|error| panic!("{shown}: {error}"));
     }
-    // Without end, there would be too many.
-    tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
 /// The money is all there, and the log explains every balance: as many entries as moves, the newest of each

@@ -1,11 +1,12 @@
-//! Leaves out of a dump of everything what is not selected: mongodump gives the oplog with whole dumps alone.
+//! Changes an archive on its way: what is not selected is left out, and the captured oplog is completed.
 //!
-//! Captured operations on what is not selected become no-ops of the same moment, so that the oplog still tells
-//! how far it goes.
+//! mongodump gives the oplog with whole dumps alone. Captured operations on what is not selected become no-ops of
+//! the same moment, so that the oplog still tells how far it goes.
 
 use crc_fast::{CrcAlgorithm, Digest};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 
+use super::opening::Opening;
 use crate::engines::mongodb::archive::oplog::{Command, Entry, Operation};
 use crate::engines::mongodb::archive::rewrite::{BoxedPlan, Kept, Placement, Rewriter};
 use crate::engines::mongodb::archive::{ArchiveReader, CollectionEntry, Event};
@@ -16,17 +17,27 @@ use crate::error::{Error, Kind, Result};
 const VIEWS: &str = "system.views";
 
 /// Passes an archive on.
-pub(super) struct Filter {
+pub(super) struct Filter<'a> {
     reader: ArchiveReader,
     rewriter: Rewriter<BoxedPlan<'static>>,
     selection: Selection,
+    /// Where the oplog has to begin; `None` once it is complete, or when there is none.
+    opening: Option<Opening<'a>>,
     oplog: Option<usize>,
     crc: Digest,
     kept: Vec<u8>,
+    held: Vec<Held>,
 }
 
-impl Filter {
-    pub(super) fn new(selection: Selection) -> Filter {
+/// What of the oplog has come and waits for what has to go before it.
+enum Held {
+    Document(Vec<u8>),
+    SegmentEnd(u64),
+    End(u64),
+}
+
+impl<'a> Filter<'a> {
+    pub(super) fn new(selection: Selection, opening: Option<Opening<'a>>) -> Filter<'a> {
         let chosen = selection.clone();
         let plan = move |entry: &CollectionEntry| -> Result<Placement> {
             let name = &entry.namespace;
@@ -37,37 +48,89 @@ impl Filter {
             reader: ArchiveReader::new(),
             rewriter: Rewriter::new(Box::new(plan)),
             selection,
+            opening,
             oplog: None,
             crc: Digest::new(CrcAlgorithm::Crc64Xz),
             kept: Vec::new(),
+            held: Vec::new(),
         }
     }
 
     /// What of these bytes is kept.
     ///
     /// # Errors
-    /// Those of the reader; what an entry of the oplog cannot be read for.
-    pub(super) fn keep(&mut self, bytes: &[u8]) -> Result<&[u8]> {
+    /// Those of the reader; what an entry of the oplog cannot be read for; those of the opening.
+    pub(super) async fn keep(&mut self, bytes: &[u8]) -> Result<&[u8]> {
         self.kept.clear();
-        let Filter { reader, rewriter, selection, oplog, crc, kept } = self;
+        let Filter { reader, rewriter, selection, opening, oplog, crc, kept, held } = self;
+        let waits = opening.is_some();
         reader.feed(bytes, &mut |event| match event {
             Event::Prelude { prelude, .. } => {
                 *oplog = prelude.oplog();
                 rewriter.event(&event, kept)
             }
-            Event::Document { namespace, bytes, at } if Some(namespace) == *oplog => {
-                let changed = chosen(selection, bytes)?;
-                let bytes = changed.as_ref().map_or(bytes, |changed| changed.as_bytes());
-                crc.update(bytes);
-                rewriter.event(&Event::Document { namespace, bytes, at }, kept)
+            Event::Document { namespace, bytes, .. } if Some(namespace) == *oplog => {
+                let entry = Held::Document(bytes.to_vec());
+                if waits {
+                    held.push(entry);
+                    return Ok(());
+                }
+                pass(&entry, namespace, selection, rewriter, crc, kept)
             }
-            Event::NamespaceEnd { namespace, buckets, at, .. } if Some(namespace) == *oplog => {
-                let crc = crc.finalize();
-                rewriter.event(&Event::NamespaceEnd { namespace, buckets, crc, at }, kept)
+            Event::SegmentEnd { namespace, at } if waits && Some(namespace) == *oplog && !held.is_empty() => {
+                held.push(Held::SegmentEnd(at));
+                Ok(())
+            }
+            Event::NamespaceEnd { namespace, at, .. } if Some(namespace) == *oplog => {
+                if waits && !held.is_empty() {
+                    held.push(Held::End(at));
+                    return Ok(());
+                }
+                pass(&Held::End(at), namespace, selection, rewriter, crc, kept)
             }
             event => rewriter.event(&event, kept),
         })?;
+        if !self.held.is_empty() {
+            self.complete().await?;
+        }
         Ok(&self.kept)
+    }
+
+    /// Puts the operations of the opening before what has come of the oplog.
+    async fn complete(&mut self) -> Result<()> {
+        let held = std::mem::take(&mut self.held);
+        let (Some(opening), Some(namespace)) = (self.opening.take(), self.oplog) else { return Ok(()) };
+        let Some(Held::Document(first)) = held.first() else { return Ok(()) };
+        let before = opening.entries(Entry::parse(first)?.ts).await?;
+        let Filter { rewriter, selection, crc, kept, .. } = self;
+        for entry in before.into_iter().map(Held::Document).chain(held) {
+            pass(&entry, namespace, selection, rewriter, crc, kept)?;
+        }
+        Ok(())
+    }
+}
+
+/// Passes a part of the oplog on.
+fn pass(
+    part: &Held,
+    namespace: usize,
+    selection: &Selection,
+    rewriter: &mut Rewriter<BoxedPlan<'static>>,
+    crc: &mut Digest,
+    kept: &mut Vec<u8>,
+) -> Result<()> {
+    match part {
+        Held::Document(bytes) => {
+            let changed = chosen(selection, bytes)?;
+            let bytes = changed.as_ref().map_or(bytes.as_slice(), |changed| changed.as_bytes());
+            crc.update(bytes);
+            rewriter.event(&Event::Document { namespace, bytes, at: 0 }, kept)
+        }
+        Held::SegmentEnd(at) => rewriter.event(&Event::SegmentEnd { namespace, at: *at }, kept),
+        Held::End(at) => {
+            let end = Event::NamespaceEnd { namespace, buckets: false, crc: crc.finalize(), at: *at };
+            rewriter.event(&end, kept)
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! while its history still has it; that is what a restore will be compared with.
 
 mod filter;
+mod opening;
 mod proofs;
 mod stream;
 mod watch;
@@ -33,6 +34,8 @@ use crate::pipeline::frames::place_of;
 use crate::pipeline::inventory::Place;
 use crate::pipeline::object::{CleanEnd, Role, Stored};
 use crate::pipeline::progress::Progress;
+
+use opening::Opening;
 
 /// The name of the object that holds the archive.
 pub const DUMP: &str = "mongodb.archive.zst";
@@ -108,11 +111,15 @@ impl Mongo {
             &self.settings.host.environment,
             self.arguments(server, plan),
         )?;
+        let opening = match plan.oplog {
+            true => Some(Opening::before(server).await?),
+            false => None,
+        };
         let mut running = process::spawn(spec)?;
         let streamed = match running.take_output() {
             Some(output) => {
                 let watch = watch::Watch::new(server, self.options.stall());
-                stream::pass_through(output, watch, self.options.selection(), &mut writer).await
+                stream::pass_through(output, watch, self.options.selection(), opening, &mut writer).await
             }
             None => Err(Error::new(Kind::Failed, "mongodump has no output")),
         };

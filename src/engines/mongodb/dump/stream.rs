@@ -1,6 +1,7 @@
 //! From mongodump's standard output into an object: every byte passes the archive's reader first.
 
 use super::filter::Filter;
+use super::opening::Opening;
 use super::watch::Watch;
 use crate::engines::mongodb::archive::Event;
 use crate::engines::mongodb::counted::Counting;
@@ -13,7 +14,7 @@ use crate::pipeline::child::Output;
 /// Bytes that are read at once, at most.
 const CHUNK: usize = 512 * 1024;
 
-/// Reads the archive to its end, leaves out what is not selected, counts the rest, and writes it. A frame begins
+/// Reads the archive to its end, leaves out what is not selected, completes the oplog, counts the rest, and writes it. A frame begins
 /// after the prelude and at the oplog, so that both can be read alone.
 ///
 /// # Errors
@@ -22,12 +23,14 @@ pub(super) async fn pass_through(
     from: Output,
     mut watch: Watch<'_>,
     selection: Selection,
+    opening: Option<Opening<'_>>,
     writer: &mut ObjectWriter,
 ) -> Result<Counting> {
     let unreadable = || "the output of mongodump cannot be read".to_owned();
     let mut chunks = from.into_chunks(CHUNK).explain(Kind::Failed, unreadable)?;
     let mut passing = Passing::default();
-    let mut filter = (!selection.is_everything()).then(|| Filter::new(selection));
+    let changes = !selection.is_everything() || opening.is_some();
+    let mut filter = changes.then(|| Filter::new(selection, opening));
     loop {
         let next = match tokio::time::timeout(EVERY, chunks.next()).await {
             Ok(next) => next.explain(Kind::Failed, unreadable)?,
@@ -40,7 +43,7 @@ pub(super) async fn pass_through(
         watch.bytes();
         match filter.as_mut() {
             None => passing.pass(chunk.as_slice(), writer).await?,
-            Some(filter) => passing.pass(filter.keep(chunk.as_slice())?, writer).await?,
+            Some(filter) => passing.pass(filter.keep(chunk.as_slice()).await?, writer).await?,
         }
         chunks.recycle(chunk);
         // The time that the store took is not mongodump's.

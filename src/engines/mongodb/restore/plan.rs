@@ -90,7 +90,10 @@ impl<'a> Plan<'a> {
 
     /// True when captured operations have to be applied after the documents.
     pub fn replays(&self) -> bool {
-        let written = |item: &Item| !matches!(counted::proof(item), Proof::Archive);
+        // Captured changes of users are not applied.
+        let written = |item: &Item| {
+            !matches!(counted::proof(item), Proof::Archive) && !is_access(&counted::namespace(item))
+        };
         !self.options.schema_only
             && self.inventory.items.iter().any(|item| written(item) && self.takes(&counted::namespace(item)))
     }
