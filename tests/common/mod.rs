@@ -5,6 +5,7 @@ pub mod bad_input;
 pub mod cli;
 pub mod fingerprint;
 pub mod fingerprint_mongo;
+pub mod gateway;
 pub mod kitchen_mongo;
 pub mod kitchen_mongo_values;
 pub mod lifeboat;
