@@ -1,15 +1,21 @@
 //! Metrics: a real push gateway, textfiles, and everything that can go wrong with them.
 
 mod common;
+#[path = "common/scripted.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod scripted;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::cli::{PLAIN, Ran, World};
 use common::gateway::{Gateway, LOGIN, Listener, Manner, free_port};
 use common::lifeboat::{run, run_with, source, succeed};
 use common::postgres::shared;
+use scripted::{Scripted, ok};
+use tokio_rustls::TlsAcceptor;
 
 const OBJECTIVES: &str = "[objectives]\nrto = \"10m\"\nrpo = \"24h\"\nproven_within = \"7d\"\n";
 
@@ -281,4 +287,30 @@ fn the_environment_sets_it_too_and_a_token_is_a_bearer() {
     assert!(heard[0].1.contains("\nlifeboat_backups 1\n"), "{}", heard[0].1);
     let shown = run_with(&world, &["config", "show"], &variables);
     assert!(shown.stdout.contains("metrics.push_token") && !shown.stdout.contains("t0ken"), "{shown:#?}");
+}
+
+#[test]
+fn a_gateway_over_tls_is_believed_when_its_authority_is() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], private)
+        .unwrap();
+    let world = World::new(&format!("{}{PLAIN}", metrics("push_url = \"https://replaced\"")));
+    world.backup("orders", 1, |_| {});
+    let server = world.wait(Scripted::start_with(vec![ok("", "")], Some(TlsAcceptor::from(Arc::new(tls)))));
+    world.write("ca.pem", &certificate.pem());
+    let url = ("LIFEBOAT_METRICS_PUSH_URL", server.endpoint.as_str());
+    ended_well_with_a_warning(&run_with(&world, &["status"], &[url]), "metrics were not pushed");
+    assert_eq!(server.lines(), Vec::<String>::new());
+    let ran = run_with(&world, &["status"], &[url, ("LIFEBOAT_METRICS_CA_FILE", "ca.pem")]);
+    assert!(ran.code == 0 && !ran.stderr.contains("warning"), "{ran:#?}");
+    assert_eq!(server.lines(), ["POST /metrics/job/lifeboat/source/orders/command/status"]);
+    let heads = server.requests().concat();
+    assert!(heads.contains("text/plain; version=0.0.4"), "{heads}");
 }

@@ -128,8 +128,11 @@ impl Context {
         if let Some(config) = self.known(source) {
             let noted = self.outlets.noted(source);
             let error = outcome.as_ref().err();
-            self.tell_metrics(config, source, seconds, error, noted.metrics).await;
-            self.tell_end(config, source, seconds, error, noted.summary).await;
+            // At the same time: together they take as long as the slowest.
+            tokio::join!(
+                self.tell_metrics(config, source, seconds, error, noted.metrics),
+                self.tell_end(config, source, seconds, error, noted.summary)
+            );
         }
         outcome
     }
@@ -151,7 +154,8 @@ impl Context {
         let mut set = metrics::run(Utc::now(), seconds, error.map(Error::kind));
         set.take(noted);
         let command = self.run.command.as_str();
-        if let Some(to) = config.metrics.push.as_ref().filter(|_| outlets.works(PUSH)) {
+        let pushed = async {
+            let Some(to) = config.metrics.push.as_ref().filter(|_| outlets.works(PUSH)) else { return };
             let url = push::url(to, source, command, labels);
             let limit = limit(to.timeout, error);
             let pushed = async {
@@ -160,14 +164,18 @@ impl Context {
             };
             let outcome = pushed.await;
             self.conclude(PUSH, source, outcome);
-        }
-        if let Some(directory) = config.metrics.textfile_dir.as_ref().filter(|_| outlets.works(TEXTFILE)) {
+        };
+        let written = async {
+            let directory = config.metrics.textfile_dir.as_ref().filter(|_| outlets.works(TEXTFILE));
+            let Some(directory) = directory else { return };
             let mut group = vec![("source", source), ("command", command)];
             group.extend(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
             let name = format!("lifeboat_{source}_{command}.prom");
-            let outcome = textfile::write(directory.clone(), name, set.text(&group)).await;
+            let limit = limit(textfile::LIMIT, error);
+            let outcome = textfile::write(directory.clone(), name, set.text(&group), limit).await;
             self.conclude(TEXTFILE, source, outcome);
-        }
+        };
+        tokio::join!(pushed, written);
     }
 
     async fn tell_start(&self, config: &Config, source: &str) {
@@ -216,9 +224,9 @@ impl Context {
             host: self.run.host.clone(),
         };
         let limit = limit(notify.timeout, error);
-        for outlet in [PING, WEBHOOK, SLACK] {
+        let tell = async |outlet: Outlet| {
             if !self.outlets.works(outlet) {
-                continue;
+                return;
             }
             let told = async {
                 let url = match outlet.key {
@@ -234,7 +242,8 @@ impl Context {
             };
             let outcome = told.await;
             self.conclude(outlet, source, outcome);
-        }
+        };
+        tokio::join!(tell(PING), tell(WEBHOOK), tell(SLACK));
     }
 
     fn conclude(&self, outlet: Outlet, source: &str, outcome: Result<()>) {
@@ -254,15 +263,4 @@ fn limit(configured: Duration, error: Option<&Error>) -> Duration {
         Some(Kind::Interrupted(_)) => configured.min(WHEN_INTERRUPTED),
         _ => configured,
     }
-}
-
-/// What a server answered, as an error unless it was a success. `what` is who answered.
-fn judge(what: &str, answer: &crate::http::Answer) -> Result<()> {
-    if answer.is_success() {
-        return Ok(());
-    }
-    let line = answer.text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let line: String = line.chars().take(200).collect();
-    let line = if line.is_empty() { line } else { format!(": {line}") };
-    Err(Error::new(Kind::Failed, format!("{what} answered {}{line}", answer.status)))
 }

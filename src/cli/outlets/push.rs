@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use aws_smithy_types::base64;
 
-use super::judge;
 use crate::config::{Login, Push};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::http::Http;
 use crate::reports::metrics::path_segment;
 
@@ -38,7 +37,14 @@ pub(super) async fn push(http: &Http, url: &str, login: &Login, text: String, li
     let mut headers = vec![("content-type", "text/plain; version=0.0.4; charset=utf-8")];
     headers.extend(login.as_deref().map(|login| ("authorization", login)));
     let answer = http.post(url, &headers, text, limit).await?;
-    judge("the push gateway", &answer).map_err(|error| match answer.status {
+    if answer.is_success() {
+        return Ok(());
+    }
+    let line = answer.text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let line: String = line.chars().take(200).collect();
+    let line = if line.is_empty() { line } else { format!(": {line}") };
+    let error = Error::new(Kind::Failed, format!("the push gateway answered {}{line}", answer.status));
+    Err(match answer.status {
         401 | 403 => error.hint("look at push_user and push_password_file, or push_token_file, in [metrics]"),
         404 => error.hint("push_url is the gateway's own URL, without /metrics"),
         _ => error,

@@ -12,7 +12,7 @@ use crate::error::{Error, Explain as _, Kind, Result};
 use crate::reports::metrics::merged;
 
 /// How long all of it may take: the directory may be on a file system that hangs.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
 /// How often, and how long each time, another run is waited for that writes there.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -21,10 +21,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// When it could not be written within the time. What was there stays.
-pub(super) async fn write(directory: PathBuf, name: String, text: String) -> Result<()> {
+pub(super) async fn write(directory: PathBuf, name: String, text: String, limit: Duration) -> Result<()> {
     let shown = directory.join(&name);
     let work = tokio::task::spawn_blocking(move || replace(&directory, &name, &text));
-    match tokio::time::timeout(LIMIT, work).await {
+    match tokio::time::timeout(limit, work).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) | Err(_) => {
             Err(Error::new(Kind::Failed, format!("{} could not be written in time", shown.display())))
@@ -77,7 +77,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_run_does_not_know_stays_and_all_may_read_it() {
         let directory = tempfile::tempdir().unwrap();
-        let write = |text| write(directory.path().to_owned(), "a.prom".to_owned(), text);
+        let write = |text| write(directory.path().to_owned(), "a.prom".to_owned(), text, LIMIT);
         let (success, run) = ("lifeboat_last_success_timestamp_seconds", "lifeboat_last_run_success");
         write(metric(run, 1) + &metric(success, 7)).await.unwrap();
         write(metric(run, 0)).await.unwrap();
@@ -90,7 +90,8 @@ mod tests {
     #[tokio::test]
     async fn a_missing_directory_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let error = write(directory.path().join("no"), "a.prom".into(), String::new()).await.unwrap_err();
+        let error =
+            write(directory.path().join("no"), "a.prom".into(), String::new(), LIMIT).await.unwrap_err();
         assert!(error.message().contains("no/a.prom"), "{error}");
     }
 
