@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::prune::duration;
+use super::status::promises;
 use super::{Context, Measure, Outcome, Several};
 use crate::catalog::Manifest;
 use crate::config::{ShrinkAction, Source};
@@ -11,7 +12,7 @@ use crate::error::Result;
 use crate::operations::backup::{Request, ShrinkGuard, backup};
 use crate::pipeline::progress::Progress;
 use crate::reports::messages::{Backup, Phase, RecoveryPoint};
-use crate::reports::{size, time};
+use crate::reports::{metrics, size, time};
 
 /// Stream a backup of each source into the store
 ///
@@ -51,7 +52,9 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let sources = context.sources(&args.sources)?;
     let mut several = Several::new(&context.ui, sources.len());
     for source in sources {
-        several.add(&source.name, one(context, source, &args).await)?;
+        let work = one(context, source, &args);
+        let outcome = if args.dry_run { work.await } else { context.told(&source.name, work).await };
+        several.add(&source.name, outcome)?;
     }
     several.finish()
 }
@@ -61,6 +64,7 @@ async fn one(context: &Context, source: &Source, args: &Args) -> Result<()> {
     if args.dry_run {
         return preflight(context, source, engine.as_ref()).await;
     }
+    context.note(&source.name, metrics::promises(&promises(source)));
     let begun = context.clock.now();
     let progress = Progress::default();
     let ui = context.ui.about(&source.name);
@@ -71,7 +75,9 @@ async fn one(context: &Context, source: &Source, args: &Args) -> Result<()> {
     match &outcome {
         Ok(manifest) => {
             manifest.warnings.iter().for_each(|warning| ui.warn(warning));
+            context.note(&source.name, metrics::backup(manifest));
             let message = message(manifest, seconds);
+            context.summarize(&source.name, sentence(&message).trim_end());
             context.ui.result(&message, || sentence(&message));
         }
         // What did not work is told by the error; this line is for whoever reads JSON alone.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
+use super::outlets::Outlets;
 use super::timings::Timings;
 use super::{Globals, Ui};
 use crate::cancel::Cancel;
@@ -37,6 +38,8 @@ pub struct Context {
     pub clock: Clock,
     /// How long leases and leftovers are respected.
     pub timings: Timings,
+    /// Who is told how the work of each source ended.
+    pub(super) outlets: Outlets,
     globals: Globals,
     environment: BTreeMap<String, String>,
     overrides: Vec<Override>,
@@ -60,6 +63,7 @@ impl Context {
             run,
             clock: Clock::start(),
             timings: Timings::of(&environment),
+            outlets: Outlets::default(),
             globals,
             environment,
             overrides: Vec::new(),
@@ -78,6 +82,7 @@ impl Context {
             run: self.run.clone(),
             clock: self.clock,
             timings: self.timings,
+            outlets: self.outlets.clone(),
             globals: self.globals.clone(),
             environment: self.environment.clone(),
             overrides,

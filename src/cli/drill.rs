@@ -11,7 +11,8 @@ use crate::drill::run::{Request, Structure, Wanted, drill};
 use crate::engines::{Endpoint, Query, Staging};
 use crate::error::{Error, Explain as _, Kind, Result};
 use crate::pipeline::progress::Progress;
-use crate::reports::{drills, junit};
+use crate::reports::table::Style;
+use crate::reports::{drills, junit, metrics};
 
 /// Restore into staging, compare, check, measure RTO and RPO, record
 ///
@@ -54,7 +55,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Outcome {
     // The recovery time counts from the start of the command.
     let began = context.clock.now();
-    prove(&args, context, began).await.about(&args.source)
+    context.told(&args.source, prove(&args, context, began)).await.about(&args.source)
 }
 
 async fn prove(args: &Args, context: &Context, began: crate::clock::Mono) -> Result<()> {
@@ -86,6 +87,8 @@ async fn prove(args: &Args, context: &Context, began: crate::clock::Mono) -> Res
     shown.end(outcome.is_ok());
     let outcome = outcome?;
     let evidence = &outcome.evidence;
+    context.note(&source.name, metrics::drill(evidence));
+    context.summarize(&source.name, drills::text(evidence, Style::PLAIN).trim_end());
     ui.result(&drills::message(evidence, &outcome.key), || drills::text(evidence, ui.style()));
     evidence.warnings.iter().for_each(|warning| ui.warn(warning));
     if let Some(kept) = &outcome.kept {

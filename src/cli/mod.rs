@@ -16,6 +16,7 @@ mod hold;
 mod list;
 mod log;
 mod man;
+mod outlets;
 mod progress;
 mod prune;
 mod release;

@@ -9,7 +9,7 @@ use crate::config::{Override, Source};
 use crate::error::Result;
 use crate::operations::prune::{Deed, Prospect, Rules, act, look};
 use crate::reports::messages::{Decision, Prune};
-use crate::reports::pruning;
+use crate::reports::{metrics, pruning};
 use crate::retention::Action;
 use crate::stores::Versioning;
 
@@ -99,7 +99,9 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let sources = context.sources(&args.sources)?;
     let mut several = Several::new(&context.ui, sources.len());
     for source in sources {
-        several.add(&source.name, prune(context, source, &args).await)?;
+        let work = prune(context, source, &args);
+        let outcome = if args.dry_run { work.await } else { context.told(&source.name, work).await };
+        several.add(&source.name, outcome)?;
     }
     several.finish()
 }
@@ -135,6 +137,7 @@ async fn under_lease(context: &Context, catalog: &Catalog, rules: Rules<'_>, lea
     show_plan(context, source, &prospect);
     let mut deed = Deed::default();
     let acted = act(catalog, &prospect, lease, context.now, &mut deed).await;
+    context.note(source, metrics::prune(&prospect.plan, &deed));
     let marked = deed.freed_bytes > 0 && frees_nothing(context, catalog).await;
     show_end(context, source, &prospect, Some(&deed), marked);
     acted

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::operations::status::{Newest, Promises, Standing, judge};
 use crate::reports::messages::Status;
 use crate::reports::table::{Column, Table};
-use crate::reports::time;
+use crate::reports::{metrics, time};
 
 /// Show sources against their objectives; exit code 7 on a miss
 ///
@@ -32,7 +32,9 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     let mut several = Several::new(&context.ui, sources.len());
     let mut judged = Vec::new();
     for source in &sources {
-        if let Some(standing) = several.add(&source.name, standing(context, source).await)? {
+        if let Some(standing) =
+            several.add(&source.name, context.told(&source.name, standing(context, source)).await)?
+        {
             judged.push((source.name.as_str(), standing));
         }
     }
@@ -60,13 +62,17 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
 async fn standing(context: &Context, source: &Source) -> Result<Standing> {
     let catalog = context.catalog(&source.name).await?;
     let listing = context.cancel.guard(catalog.list()).await?;
+    let promises = promises(source);
+    let standing = judge(&listing, &promises, context.now);
+    context.note(&source.name, metrics::promises(&promises));
+    context.note(&source.name, metrics::status(&standing, context.now));
+    Ok(standing)
+}
+
+/// What the policy promises of the backups of a source.
+pub(super) fn promises(source: &Source) -> Promises {
     let objectives = &source.policy.objectives;
-    let promises = Promises {
-        rpo: objectives.rpo,
-        freshness: objectives.freshness,
-        proven_within: objectives.proven_within,
-    };
-    Ok(judge(&listing, &promises, context.now))
+    Promises { rpo: objectives.rpo, freshness: objectives.freshness, proven_within: objectives.proven_within }
 }
 
 fn message(source: &str, standing: &Standing) -> Status {

@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::operations::verify::{self, Verified};
 use crate::pipeline::progress::Progress;
 use crate::reports::messages::Verify;
-use crate::reports::{size, time};
+use crate::reports::{metrics, size, time};
 
 /// Read a backup back from the store and check it, without a server
 ///
@@ -33,7 +33,7 @@ pub struct Args {
 
 /// Prints a line for each backup. Exit code 6 when one does not pass.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    verify_chosen(&args, context).await.about(&args.source)
+    context.told(&args.source, verify_chosen(&args, context)).await.about(&args.source)
 }
 
 async fn verify_chosen(args: &Args, context: &Context) -> Result<()> {
@@ -51,6 +51,7 @@ async fn verify_chosen(args: &Args, context: &Context) -> Result<()> {
         }));
     }
     let mut failed: Vec<Error> = Vec::new();
+    let mut all: Vec<Verified> = Vec::new();
     for id in &ids {
         let verified = match verify_one(&catalog, id, context).await {
             // A manifest that cannot be read is a backup that does not pass.
@@ -63,7 +64,9 @@ async fn verify_chosen(args: &Args, context: &Context) -> Result<()> {
         if !verified.problems.is_empty() {
             failed.push(verify::failed(id, &verified));
         }
+        all.push(verified);
     }
+    context.note(&args.source, metrics::verify(&all));
     match failed.len() {
         0 => Ok(()),
         1 => Err(failed.remove(0)),

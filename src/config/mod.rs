@@ -13,6 +13,7 @@ mod locate;
 mod model;
 mod near;
 mod origin;
+mod outlets;
 mod policy;
 mod schema;
 mod secrets;
@@ -36,6 +37,7 @@ pub use model::{
 };
 pub use near::nearest;
 pub use origin::{Origin, ShownValue};
+pub use outlets::{Login, MetricsConfig, NotifyConfig, NotifyOn, Push};
 pub use policy::{Amcheck, DrillPolicy, NO_POLICY, Objectives, Policy, Shrink, ShrinkAction};
 
 use layers::{Layers, Reader};
@@ -107,6 +109,10 @@ pub struct Config {
     pub store: StoreConfig,
     /// How backups are made.
     pub backup: BackupConfig,
+    /// Where metrics go.
+    pub metrics: MetricsConfig,
+    /// Who is told how runs end.
+    pub notify: NotifyConfig,
     /// What is backed up, by name.
     pub sources: BTreeMap<String, Source>,
     /// What is allowed and deserves a look, one line each.
@@ -162,6 +168,8 @@ pub fn load(request: &LoadRequest) -> Result<Config> {
     let store =
         store::read_store(&mut reader, file.as_ref().map(|file| file.shown.as_path()), &mut warnings)?;
     let backup = store::read_backup(&mut reader)?;
+    let metrics = outlets::read_metrics(&mut reader, &mut warnings)?;
+    let notify = outlets::read_notify(&mut reader, &mut warnings)?;
     let policy_dir = policy_dir(&mut reader, request)?;
     let mut shown = reader.shown;
     let policy_dirs = locate::PolicyDirs::new(request, file.as_ref(), policy_dir.as_deref());
@@ -181,7 +189,7 @@ pub fn load(request: &LoadRequest) -> Result<Config> {
         warnings.push("no source is configured; add a section [sources.NAME]".to_owned());
     }
     shown.sort_by(|a, b| a.key.cmp(&b.key));
-    Ok(Config { file: file.map(|file| file.shown), store, backup, sources, warnings, shown })
+    Ok(Config { file: file.map(|file| file.shown), store, backup, metrics, notify, sources, warnings, shown })
 }
 
 /// Makes sections for sources that flags name and, without a file, for those of the environment.

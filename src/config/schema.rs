@@ -44,6 +44,31 @@ const STORE: &[Key] = &[
 const BACKUP: &[Key] =
     &[("compression_level", Value), ("threads", Value), ("lock_timeout", Value), ("lock_attempts", Value)];
 
+const METRICS: &[Key] = &[
+    ("push_url", Value),
+    ("push_user", Value),
+    ("push_password_file", Value),
+    ("push_token_file", Value),
+    ("ca_file", Value),
+    ("timeout", Value),
+    ("textfile_dir", Value),
+    ("labels", Whole),
+    ("push_password", Secret),
+    ("push_token", Secret),
+];
+
+const NOTIFY: &[Key] = &[
+    ("on", Value),
+    ("timeout", Value),
+    ("ca_file", Value),
+    ("webhook_url_file", Value),
+    ("slack_url_file", Value),
+    ("ping_url_file", Value),
+    ("webhook_url", Secret),
+    ("slack_url", Secret),
+    ("ping_url", Secret),
+];
+
 const STAGING: &[Key] = &[
     ("url", Value),
     ("password_file", Value),
@@ -96,6 +121,8 @@ pub(crate) const FILE: &[Key] = &[
     ("policy_dir", Value),
     ("store", Section(STORE)),
     ("backup", Section(BACKUP)),
+    ("metrics", Section(METRICS)),
+    ("notify", Section(NOTIFY)),
     ("sources", Named(SOURCE)),
     ("policies", Named(POLICY)),
     ("retention", Section(RETENTION)),
@@ -213,9 +240,13 @@ impl Walk<'_> {
     }
 
     fn secret_in_file(&self, path: &str, field: &Field) -> Error {
-        let message = format!("{}: {path}: a password does not belong in this file", self.place(field.spot));
+        let (what, instead) = match path.rsplit_once('.') {
+            Some(("metrics" | "notify", key)) => ("a secret", format!("{key}_file")),
+            _ => ("a password", "password_file or password_env".to_owned()),
+        };
+        let message = format!("{}: {path}: {what} does not belong in this file", self.place(field.spot));
         Error::new(Kind::Config, message)
-            .hint(format!("use password_file or password_env, or set {}", super::environment::variable(path)))
+            .hint(format!("use {instead}, or set {}", super::environment::variable(path)))
     }
 
     fn unknown(&self, keys: &'static [Key], prefix: &str, field: &Field) -> Error {

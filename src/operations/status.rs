@@ -54,6 +54,8 @@ pub struct Standing {
     pub warnings: Vec<String>,
     /// Backups.
     pub backups: u64,
+    /// Backups whose manifest cannot be read; they are in no other number.
+    pub unreadable: u64,
     /// Bytes of all backups in the store.
     pub stored_bytes: u64,
 }
@@ -71,6 +73,7 @@ pub fn judge(listing: &Listing, promises: &Promises, now: DateTime<Utc>) -> Stan
         misses: Vec::new(),
         warnings: warnings(listing, now),
         backups: listing.backups.len() as u64,
+        unreadable: listing.broken.len() as u64,
         stored_bytes: listing.backups.iter().map(|backup| backup.totals.stored_bytes).sum(),
     };
     standing.misses = misses(&standing, promises);

@@ -240,4 +240,4 @@ pub fn suite(evidence: &Evidence) -> Suite {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

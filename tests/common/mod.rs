@@ -6,6 +6,7 @@ pub mod bad_mongo;
 pub mod cli;
 pub mod fingerprint;
 pub mod fingerprint_mongo;
+pub mod gateway;
 pub mod kitchen_mongo;
 pub mod kitchen_mongo_values;
 pub mod lifeboat;

@@ -1,6 +1,7 @@
 //! The configuration as its users meet it: whole files in a directory, and what comes out.
 
 mod errors;
+mod outlets;
 mod policy_errors;
 mod values;
 

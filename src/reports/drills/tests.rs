@@ -8,7 +8,7 @@ use crate::drill::objectives::{Measured, Objectives, judge};
 use crate::engines::{self, RecoveryPoint};
 use crate::reports::junit;
 
-fn evidence() -> Evidence {
+pub(in crate::reports) fn evidence() -> Evidence {
     let begun = "2026-11-24T03:00:00Z".parse().unwrap();
     let phase = |name: &str, seconds| engines::Phase { name: name.into(), seconds };
     let check = |name: &str, kind: &str, verdict, expected: &str, actual: &str| Checked {
@@ -79,7 +79,7 @@ fn evidence() -> Evidence {
     }
 }
 
-fn failed() -> Evidence {
+pub(in crate::reports) fn failed() -> Evidence {
     let mut evidence = evidence();
     evidence.verdict = Verdict::Failed;
     evidence.rto_seconds = None;

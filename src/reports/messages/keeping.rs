@@ -1,5 +1,6 @@
 //! Messages about what is kept, how things stand, and what went wrong.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Message;
@@ -147,4 +148,33 @@ pub struct Error {
 
 impl Message for Error {
     const TYPE: &'static str = "error";
+}
+
+/// To a webhook, from any command that does work: how the work of one source ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Notification {
+    /// The source's name.
+    pub source: String,
+    /// The command.
+    pub command: String,
+    /// `succeeded` or `failed`.
+    pub outcome: String,
+    /// The error's kind, which fixes the exit code; `null` when it succeeded.
+    pub kind: Option<String>,
+    /// What went wrong, with all causes; else what came of it, or `null`.
+    pub message: Option<String>,
+    /// The next step, or `null`.
+    pub hint: Option<String>,
+    /// How long it took.
+    pub seconds: f64,
+    /// When it ended.
+    pub time: DateTime<Utc>,
+    /// The run's id, as in logs.
+    pub run: String,
+    /// The host (in a cluster, the pod).
+    pub host: String,
+}
+
+impl Message for Notification {
+    const TYPE: &'static str = "notification";
 }

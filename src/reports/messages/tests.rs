@@ -146,6 +146,18 @@ fn samples() -> Vec<String> {
         line(&Hold { source: text(), id: text(), held: true, reason: None }),
         line(&ConfigCheck { file: text(), sources: vec![], warnings: vec![] }),
         line(&ConfigValue { key: text(), value: text(), origin: text() }),
+        line(&Notification {
+            source: text(),
+            command: text(),
+            outcome: text(),
+            kind: None,
+            message: None,
+            hint: None,
+            seconds: 0.0,
+            time,
+            run: text(),
+            host: text(),
+        }),
         line(&Error { kind: text(), message: text(), hint: None, source: None }),
     ]
 }

@@ -16,14 +16,12 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
+use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig};
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 
-use crate::error::{Error, Explain, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::stores::open::{Checksums, Patience, StoreSpec};
 
 /// How long an idle connection is kept: S3 closes its end after about 20 seconds.
@@ -130,14 +128,7 @@ pub(super) fn time_limits(patience: &Patience, body_bytes: u64) -> TimeoutConfig
 /// An HTTP client over rustls that trusts the system's certificates and those of the file, and uses the
 /// proxy of the usual variables (`HTTPS_PROXY`, `NO_PROXY`).
 fn http_client(ca_file: Option<&Path>) -> Result<SharedHttpClient> {
-    let mut trust = TrustStore::empty().with_native_roots(true);
-    if let Some(path) = ca_file {
-        trust = trust.with_pem_certificate(read_certificates(path)?);
-    }
-    let context = TlsContext::builder()
-        .with_trust_store(trust)
-        .build()
-        .explain(Kind::Config, || "the TLS settings do not work".to_owned())?;
+    let context = crate::http::tls(ca_file)?;
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector =
             Connector::builder().pool_idle_timeout(IDLE).proxy_config(ProxyConfig::from_env());
@@ -149,43 +140,9 @@ fn http_client(ca_file: Option<&Path>) -> Result<SharedHttpClient> {
     }))
 }
 
-/// Reads a PEM file and checks what the SDK would panic on.
-fn read_certificates(path: &Path) -> Result<Vec<u8>> {
-    let name = path.display();
-    let hint = "give ca_file the PEM file of the authority that signed the store's certificate";
-    let text = std::fs::read(path)
-        .explain(Kind::Config, || format!("cannot read the certificates in {name}"))
-        .map_err(|error| error.hint(hint))?;
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        certificate
-            .map_err(|cause| cause.to_string())
-            .and_then(|certificate| roots.add(certificate).map_err(|cause| cause.to_string()))
-            .explain(Kind::Config, || format!("{name} holds a certificate that cannot be read"))
-            .map_err(|error| error.hint(hint))?;
-    }
-    if roots.is_empty() {
-        return Err(Error::new(Kind::Config, format!("{name} holds no certificate")).hint(hint));
-    }
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_without_certificates_is_refused_before_the_first_request() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "not a certificate").unwrap();
-        let error = read_certificates(file.path()).unwrap_err();
-        assert_eq!(error.kind(), Kind::Config);
-        assert!(error.message().ends_with("holds no certificate"), "{error}");
-        let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        std::fs::write(file.path(), bad).unwrap();
-        let error = read_certificates(file.path()).unwrap_err();
-        assert!(error.message().ends_with("holds a certificate that cannot be read"), "{error}");
-    }
 
     #[test]
     fn the_answer_to_a_large_part_may_take_as_long_as_the_slowest_link_needs() {
