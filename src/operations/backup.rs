@@ -19,12 +19,14 @@ use crate::pipeline::progress::Progress;
 use crate::pipeline::sink::INVENTORY;
 use crate::pipeline::{Sink, Tuning};
 
-/// How long to try to remove what a failed backup has stored. Both together end before a cluster, which
-/// grants 30 seconds, kills a run that was told to stop; prune removes what is left.
+/// How long to try to remove what a failed backup has stored; prune removes what is left.
 const UNDO_PATIENCE: Duration = Duration::from_secs(15);
 
+/// The same for a run that was told to stop, which has to end within 10 seconds, also when the store hangs.
+const UNDO_PATIENCE_WHEN_STOPPED: Duration = Duration::from_secs(5);
+
 /// How long to try to give the lease back. It runs out by itself.
-const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
+const RELEASE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What happens when the source has shrunk by more than the policy's share.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -118,7 +120,11 @@ async fn under_lease(request: &Request<'_>, lease: &Lease) -> Result<Committed> 
 /// Removes what was stored. A failure of that is said, and does not hide why the backup failed.
 async fn undo(request: &Request<'_>, sink: &Sink, pending: Pending) {
     let id = pending.id().to_string();
-    let undone = in_time(UNDO_PATIENCE, async {
+    let patience = match request.cancel.signal() {
+        Some(_) => UNDO_PATIENCE_WHEN_STOPPED,
+        None => UNDO_PATIENCE,
+    };
+    let undone = in_time(patience, async {
         let aborted = sink.abandon().await;
         aborted.and(pending.abandon().await)
     });

@@ -297,6 +297,8 @@ fn selection_cause(text: &str) -> String {
         let cause = cause.rsplit("Kind: ").next().unwrap_or(cause);
         let cause =
             cause.split(", labels:").next().unwrap_or(cause).trim_end_matches(['.', ',', ';']).to_owned();
+        // The driver's own time-out and that of the connection race each other.
+        let cause = if cause == "I/O error: timed out" { "nobody answers".to_owned() } else { cause };
         if !cause.is_empty() && !causes.contains(&cause) {
             causes.push(cause);
         }
