@@ -8,6 +8,7 @@ pub mod config;
 pub mod drill;
 pub mod engines;
 pub mod error;
+pub mod kubernetes;
 pub mod operations;
 pub mod pipeline;
 pub mod reports;

@@ -145,6 +145,7 @@ fn samples() -> Vec<String> {
         line(&Hold { source: text(), id: text(), held: true, reason: None }),
         line(&ConfigCheck { file: text(), sources: vec![], warnings: vec![] }),
         line(&ConfigValue { key: text(), value: text(), origin: text() }),
+        line(&Manifests { file: text(), documents: vec![] }),
         line(&Error { kind: text(), message: text(), hint: None, source: None }),
     ]
 }
