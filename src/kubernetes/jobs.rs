@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::Plan;
 use super::objects::{NAME, config_volume, metadata};
-use super::{Plan, secrets};
+use super::secrets::{self, Purpose};
 
 /// User and group in the image.
 const USER: u32 = 65532;
 /// Between a pod's deadline and the job's: the kubelet ends the pod, and its log stays to be read. The job's
 /// own deadline, which deletes pods, is for a kubelet that does not answer.
 const DEADLINE_MARGIN: u64 = 120;
+
+/// A job with retries and rounds of pods ends before the next one of a day.
+const LONGEST: u64 = 23 * 3600;
 
 /// A kind of job.
 struct Kind<'a> {
@@ -27,6 +31,7 @@ struct Kind<'a> {
     hopeless: &'a [u8],
     retries: u32,
     sharded: bool,
+    purposes: &'a [Purpose],
     resources: Resources,
     volume: Option<&'a str>,
     image: &'a str,
@@ -79,6 +84,7 @@ pub(super) fn cron_jobs(plan: &Plan) -> Vec<(&'static str, Value)> {
             hopeless: &[2, 3, 9],
             retries: 2,
             sharded: true,
+            purposes: &[Purpose::Store, Purpose::Source],
             resources: streams(),
             volume: None,
             image: &settings.image,
@@ -92,6 +98,7 @@ pub(super) fn cron_jobs(plan: &Plan) -> Vec<(&'static str, Value)> {
             hopeless: &[2, 3, 9],
             retries: 2,
             sharded: true,
+            purposes: &[Purpose::Store],
             resources: small(),
             volume: None,
             image: &settings.image,
@@ -105,6 +112,7 @@ pub(super) fn cron_jobs(plan: &Plan) -> Vec<(&'static str, Value)> {
             hopeless: &[2, 3, 6],
             retries: 1,
             sharded: true,
+            purposes: &[Purpose::Store],
             resources: Resources { cpu: ("250m", "2"), memory: "256Mi", ..small() },
             volume: None,
             image: &settings.image,
@@ -118,6 +126,7 @@ pub(super) fn cron_jobs(plan: &Plan) -> Vec<(&'static str, Value)> {
             hopeless: &[2, 3, 6, 7],
             retries: 1,
             sharded: true,
+            purposes: &[Purpose::Store, Purpose::Staging],
             resources: drill,
             volume: plan.ephemeral.then_some(settings.drill_volume.as_str()),
             image: &settings.drill_image,
@@ -131,6 +140,7 @@ pub(super) fn cron_jobs(plan: &Plan) -> Vec<(&'static str, Value)> {
             hopeless: &[2, 3, 7],
             retries: 1,
             sharded: false,
+            purposes: &[Purpose::Store],
             resources: small(),
             volume: None,
             image: &settings.image,
@@ -147,9 +157,10 @@ fn cron_job(plan: &Plan, kind: &Kind<'_>) -> Value {
     // Pods of an Indexed Job come in rounds.
     let rounds = if indexed { u64::from(settings.shards.div_ceil(settings.parallelism.max(1))) } else { 1 };
     let tries = u64::from(kind.retries) + 1;
+    let all = (deadline + DEADLINE_MARGIN).saturating_mul(rounds).saturating_mul(tries);
     let end = if indexed { "FailIndex" } else { "FailJob" };
     let mut job = json!({
-        "activeDeadlineSeconds": (deadline + DEADLINE_MARGIN) * rounds * tries,
+        "activeDeadlineSeconds": all.min(LONGEST).max(deadline + DEADLINE_MARGIN),
         "ttlSecondsAfterFinished": 3 * 24 * 3600,
         "podFailurePolicy": {"rules": [
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
@@ -200,7 +211,7 @@ fn pod(plan: &Plan, kind: &Kind<'_>, indexed: bool) -> Value {
     arguments.extend(["--json".to_owned(), "--log-format=json".to_owned()]);
     let (config, config_mount) = config_volume(plan);
     let (mut volumes, mut mounts) = (vec![config], vec![config_mount]);
-    if let Some((volume, mount)) = secrets::volume(&plan.mounts) {
+    if let Some((volume, mount)) = secrets::volume(&plan.mounts, kind.purposes) {
         volumes.push(volume);
         mounts.push(mount);
     }
@@ -210,11 +221,10 @@ fn pod(plan: &Plan, kind: &Kind<'_>, indexed: bool) -> Value {
     }
     volumes.push(scratch(kind));
     mounts.push(json!({"name": "tmp", "mountPath": "/tmp"}));
-    let mut variables = secrets::variables(&plan.mounts);
+    let mut variables = secrets::variables(&plan.mounts, kind.purposes);
     if plan.policy_dir {
-        variables.push(
-            json!({"name": "LIFEBOAT_POLICY_DIR", "value": format!("{}/policies", super::CONFIG_DIR)}),
-        );
+        variables
+            .push(json!({"name": "LIFEBOAT_POLICY_DIR", "value": format!("{}/policies", super::CONFIG_DIR)}));
     }
     let resources = &kind.resources;
     let mut container = json!({
@@ -222,6 +232,8 @@ fn pod(plan: &Plan, kind: &Kind<'_>, indexed: bool) -> Value {
         "image": kind.image,
         "imagePullPolicy": "IfNotPresent",
         "args": arguments,
+        // lifeboat writes its last error there; a process that was killed could not.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {
             "#": resources.comment,
             "requests": {"cpu": resources.cpu.0, "memory": resources.memory, "ephemeral-storage": "64Mi"},

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 pub use network::Egress;
-pub use secrets::{Mounts, SecretFile, SecretVariable};
+pub use secrets::{Mounts, Purpose, SecretFile, SecretVariable};
 pub use settings::{Schedules, Settings};
 
 /// Where the configuration is in a pod.
@@ -89,6 +89,10 @@ pub fn manifests(plan: &Plan) -> Vec<File> {
     }
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
     let kustomization = objects::kustomization(&names);
-    files.push(File { name: "kustomization.yaml".to_owned(), resource: false, documents: vec![kustomization] });
+    files.push(File {
+        name: "kustomization.yaml".to_owned(),
+        resource: false,
+        documents: vec![kustomization],
+    });
     files
 }

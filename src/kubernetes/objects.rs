@@ -62,8 +62,10 @@ pub(super) fn config_map(plan: &Plan) -> Value {
 
 /// The volume and the mount of the configuration.
 pub(super) fn config_volume(plan: &Plan) -> (Value, Value) {
-    let policies =
-        plan.policies.keys().map(|name| json!({"key": policy_key(name), "path": format!("policies/{name}.toml")}));
+    let policies = plan
+        .policies
+        .keys()
+        .map(|name| json!({"key": policy_key(name), "path": format!("policies/{name}.toml")}));
     let items: Vec<Value> =
         std::iter::once(json!({"key": "lifeboat.toml", "path": "lifeboat.toml"})).chain(policies).collect();
     (
@@ -85,7 +87,10 @@ pub(super) fn volume_claim(plan: &Plan) -> Value {
 
 pub(super) fn kustomization(resources: &[&str]) -> Value {
     let mut map = Map::new();
-    map.insert("#".to_owned(), "Written by `lifeboat k8s`: change the configuration, or an overlay, not this.".into());
+    map.insert(
+        "#".to_owned(),
+        "Written by `lifeboat k8s`: change the configuration, or an overlay, not this.".into(),
+    );
     map.insert("apiVersion".to_owned(), "kustomize.config.k8s.io/v1beta1".into());
     map.insert("kind".to_owned(), "Kustomization".into());
     map.insert("resources".to_owned(), resources.into());

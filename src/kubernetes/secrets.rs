@@ -7,6 +7,17 @@ use serde_json::{Value, json};
 use super::Plan;
 use super::objects::metadata;
 
+/// What a secret is for. A pod gets those alone that its job needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// To reach the store: every job.
+    Store,
+    /// To read a source: backups.
+    Source,
+    /// To restore into staging: drills.
+    Staging,
+}
+
 /// A file that the configuration names, from a Secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SecretFile {
@@ -16,6 +27,8 @@ pub struct SecretFile {
     pub key: String,
     /// The file below [`Mounts::dir`].
     pub path: String,
+    /// What it is for.
+    pub purposes: BTreeSet<Purpose>,
 }
 
 /// An environment variable that the configuration names, from a Secret.
@@ -27,6 +40,8 @@ pub struct SecretVariable {
     pub secret: String,
     /// The key in it.
     pub key: String,
+    /// What it is for.
+    pub purpose: Purpose,
 }
 
 /// What pods read from Secrets.
@@ -40,14 +55,15 @@ pub struct Mounts {
     pub variables: Vec<SecretVariable>,
 }
 
-/// The volume and the mount of the files, if there are any.
-pub(super) fn volume(mounts: &Mounts) -> Option<(Value, Value)> {
-    if mounts.files.is_empty() {
-        return None;
-    }
+/// The volume and the mount of the files for these purposes, if there are any.
+pub(super) fn volume(mounts: &Mounts, purposes: &[Purpose]) -> Option<(Value, Value)> {
     let mut by_secret: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    for file in &mounts.files {
+    let wanted = |file: &&SecretFile| purposes.iter().any(|purpose| file.purposes.contains(purpose));
+    for file in mounts.files.iter().filter(wanted) {
         by_secret.entry(&file.secret).or_default().push(json!({"key": file.key, "path": file.path}));
+    }
+    if by_secret.is_empty() {
+        return None;
     }
     // A Secret that is missing is told by the source that needs it, and stops no other source.
     let sources: Vec<Value> = by_secret
@@ -55,18 +71,18 @@ pub(super) fn volume(mounts: &Mounts) -> Option<(Value, Value)> {
         .map(|(name, items)| json!({"secret": {"name": name, "items": items, "optional": true}}))
         .collect();
     Some((
-        json!({"name": "secrets", "projected": {"defaultMode": 0o440, "sources": sources}}),
+        json!({"name": "secrets", "projected": {"#": "Mode 0440.", "defaultMode": 0o440, "sources": sources}}),
         json!({"name": "secrets", "mountPath": mounts.dir, "readOnly": true}),
     ))
 }
 
-/// The variables of a container.
-pub(super) fn variables(mounts: &Mounts) -> Vec<Value> {
+/// The variables of a container for these purposes.
+pub(super) fn variables(mounts: &Mounts, purposes: &[Purpose]) -> Vec<Value> {
     let from = |variable: &SecretVariable| {
         let reference = json!({"name": variable.secret, "key": variable.key, "optional": true});
         json!({"name": variable.variable, "valueFrom": {"secretKeyRef": reference}})
     };
-    mounts.variables.iter().map(from).collect()
+    mounts.variables.iter().filter(|variable| purposes.contains(&variable.purpose)).map(from).collect()
 }
 
 /// An ExternalSecret for each Secret; the remote key is `lifeboat/` and the Secret's name.
@@ -79,9 +95,7 @@ pub(super) fn external(plan: &Plan, store: &str) -> Vec<Value> {
         keys.entry(&variable.secret).or_default().insert(&variable.key);
     }
     let one = |(name, keys): (&str, BTreeSet<&str>)| {
-        let remote = |key: &str| {
-            json!({"secretKey": key, "remoteRef": {"key": format!("lifeboat/{name}"), "property": key}})
-        };
+        let remote = |key: &str| json!({"secretKey": key, "remoteRef": {"key": format!("lifeboat/{name}"), "property": key}});
         json!({
             "apiVersion": "external-secrets.io/v1",
             "kind": "ExternalSecret",

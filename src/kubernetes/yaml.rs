@@ -200,7 +200,8 @@ spec:
 
     #[test]
     fn what_could_be_something_else_is_quoted() {
-        for word in ["", "no", "Yes", "NULL", "~", "1", "1e3", "0o7", "-", "a: b", "a:", "a #b", "2026-01-01", ".inf"]
+        for word in
+            ["", "no", "Yes", "NULL", "~", "1", "1e3", "0o7", "-", "a: b", "a:", "a #b", "2026-01-01", ".inf"]
         {
             assert!(text(word).starts_with('"'), "{word}");
         }

@@ -32,7 +32,8 @@ const SCHEMES: &[(&str, u16, bool)] = &[
 /// a store in memory.
 pub(super) fn plan(args: &Args, context: &Context) -> Result<Plan> {
     let file_alone = context.config_without_environment()?;
-    let Some((config, file)) = file_alone.as_ref().and_then(|config| Some((config, config.file.as_ref()?))) else {
+    let Some((config, file)) = file_alone.as_ref().and_then(|config| Some((config, config.file.as_ref()?)))
+    else {
         return Err(unfit(
             "there is no configuration file to put into a ConfigMap".to_owned(),
             "write lifeboat.toml, or name one with --config",
@@ -43,7 +44,8 @@ pub(super) fn plan(args: &Args, context: &Context) -> Result<Plan> {
         context.reading_engine(&source.engine, &source.name)?;
     }
     let sources: Vec<&Source> = config.sources.values().collect();
-    let real = std::path::absolute(file).explain(Kind::Config, || "there is no working directory".to_owned())?;
+    let real =
+        std::path::absolute(file).explain(Kind::Config, || "there is no working directory".to_owned())?;
     let mounts = secrets::mounts(config, real.parent().unwrap_or(Path::new("/")))?;
     let text = read(file)?;
     let policies = policies(config)?;

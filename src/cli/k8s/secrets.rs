@@ -8,11 +8,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::unfit;
 use crate::config::{Config, Origin};
 use crate::error::Result;
-use crate::kubernetes::{CONFIG_DIR, Mounts, SecretFile, SecretVariable};
+use crate::kubernetes::{CONFIG_DIR, Mounts, Purpose, SecretFile, SecretVariable};
 
 /// Parameters of connection strings that name files: libpq's and MongoDB's.
-const FILE_PARAMETERS: &[&str] =
-    &["sslrootcert", "sslcert", "sslkey", "tlsCAFile", "tlsCertificateKeyFile"];
+const FILE_PARAMETERS: &[&str] = &["sslrootcert", "sslcert", "sslkey", "tlsCAFile", "tlsCertificateKeyFile"];
 /// Keys of the configuration that name a file, and the key in the Secret.
 const FILE_KEYS: &[(&str, &str)] = &[
     (".staging.password_file", "staging-password"),
@@ -21,6 +20,9 @@ const FILE_KEYS: &[(&str, &str)] = &[
     (".secret_access_key_file", "secret-access-key"),
     (".ca_file", "ca.crt"),
 ];
+
+/// Who needs a file: the Secret's name, the key in it, and what for.
+type User = (String, String, Purpose);
 
 /// The name of the Secret of a source. Names of objects have no `_`: one that had gets its hash.
 pub(super) fn secret_name(source: &str) -> String {
@@ -38,7 +40,7 @@ pub(super) fn secret_name(source: &str) -> String {
 /// [`Kind::Config`](crate::error::Kind::Config) when the file itself holds a secret, and for files that cannot
 /// be mounted where the configuration has them.
 pub(super) fn mounts(config: &Config, config_dir: &Path) -> Result<Mounts> {
-    let mut files: BTreeMap<PathBuf, Vec<(String, String)>> = BTreeMap::new();
+    let mut files: BTreeMap<PathBuf, Vec<User>> = BTreeMap::new();
     let mut variables = BTreeSet::new();
     for value in config.show() {
         let Origin::File(..) = value.origin else { continue };
@@ -53,33 +55,40 @@ pub(super) fn mounts(config: &Config, config_dir: &Path) -> Result<Mounts> {
             Some(source) if key.starts_with("sources.") => secret_name(source),
             _ => "lifeboat-store".to_owned(),
         };
+        let purpose = match key.starts_with("sources.") {
+            true if key.contains(".staging.") => Purpose::Staging,
+            true => Purpose::Source,
+            false => Purpose::Store,
+        };
         if let Some((_, name)) = FILE_KEYS.iter().find(|(end, _)| key.ends_with(end)) {
             let path = mountable(Path::new(&value.value), key, config_dir)?;
-            files.entry(path).or_default().push((secret, (*name).to_owned()));
+            files.entry(path).or_default().push((secret, (*name).to_owned(), purpose));
         } else if key.ends_with(".password_env") {
             let name = if key.ends_with(".staging.password_env") { "staging-password" } else { "password" };
-            variables.insert((value.value.clone(), secret, name.to_owned()));
+            variables.insert((value.value.clone(), secret, name.to_owned(), purpose));
         } else if key.starts_with("sources.") && key.ends_with("url") {
             for (parameter, path) in parameters(&value.value) {
                 let path = mountable(Path::new(path), key, config_dir)?;
-                files.entry(path).or_default().push((secret.clone(), parameter.to_owned()));
+                files.entry(path).or_default().push((secret.clone(), parameter.to_owned(), purpose));
             }
         }
     }
     let dir = common_dir(files.keys())?;
-    let mut taken: BTreeSet<&str> = BTreeSet::new();
-    let variables = variables.iter().filter(|(variable, ..)| taken.insert(variable)).map(|(variable, secret, key)| {
-        SecretVariable { variable: variable.clone(), secret: secret.clone(), key: key.clone() }
-    });
-    let variables = variables.collect();
-    let file = |(path, users): (&PathBuf, &Vec<(String, String)>)| {
+    let mut taken: BTreeSet<(String, Purpose)> = BTreeSet::new();
+    let variables = variables
+        .into_iter()
+        .filter(|(variable, _, _, purpose)| taken.insert((variable.clone(), *purpose)))
+        .map(|(variable, secret, key, purpose)| SecretVariable { variable, secret, key, purpose })
+        .collect();
+    let file = |(path, users): (&PathBuf, &Vec<User>)| {
         let path = path.strip_prefix(&dir).unwrap_or(path).display().to_string();
         let (secret, key) = match users.as_slice() {
-            [(secret, key)] => (secret.clone(), key.clone()),
+            [(secret, key, _)] => (secret.clone(), key.clone()),
             // One file for several sources: a Secret of none of them.
             _ => ("lifeboat-shared".to_owned(), as_key(&path)),
         };
-        SecretFile { secret, key, path }
+        let purposes = users.iter().map(|(_, _, purpose)| *purpose).collect();
+        SecretFile { secret, key, path, purposes }
     };
     let files = files.iter().map(file).collect();
     Ok(Mounts { dir: dir.display().to_string(), files, variables })
@@ -100,7 +109,8 @@ fn as_key(path: &str) -> String {
 
 /// The path, if it can be the same in a pod.
 fn mountable(path: &Path, key: &str, config_dir: &Path) -> Result<PathBuf> {
-    let strange = path.components().any(|part| !matches!(part, Component::RootDir | Component::Normal(_)));
+    let strange = !path.is_absolute()
+        || path.components().any(|part| !matches!(part, Component::RootDir | Component::Normal(_)));
     if strange || path.starts_with(config_dir) || path.starts_with(CONFIG_DIR) {
         return Err(unfit(
             format!("{key} is {}, where no Secret can be mounted beside the configuration", path.display()),
@@ -122,10 +132,14 @@ fn common_dir<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<PathBuf> {
         common = Some(dir);
     }
     let Some(dir) = common else { return Ok(PathBuf::new()) };
-    let system = ["/", "/bin", "/dev", "/etc", "/lib", "/proc", "/run", "/sys", "/tmp", "/usr", "/var", "/var/run"];
+    let system =
+        ["/", "/bin", "/dev", "/etc", "/lib", "/proc", "/run", "/sys", "/tmp", "/usr", "/var", "/var/run"];
     if system.iter().any(|taken| dir == Path::new(taken)) {
         return Err(unfit(
-            format!("the files with secrets have only {} in common, where none can be mounted", dir.display()),
+            format!(
+                "the files with secrets have only {} in common, where none can be mounted",
+                dir.display()
+            ),
             "put them below one directory, such as /secrets",
         ));
     }
