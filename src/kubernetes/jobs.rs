@@ -258,7 +258,7 @@ fn pod(plan: &Plan, kind: &Kind<'_>, indexed: bool) -> Value {
         // A Service named lifeboat would otherwise set LIFEBOAT_… variables.
         "enableServiceLinks": false,
         "restartPolicy": "Never",
-        // The kubelet ends the pod; lifeboat needs up to 10 s to abort and to clean up.
+        // lifeboat ends within 10 s, or 20 s where the store does not answer.
         "activeDeadlineSeconds": kind.deadline.as_secs(),
         "terminationGracePeriodSeconds": 30,
         "securityContext": {
