@@ -108,3 +108,19 @@ fn the_termination_log_tells_a_wrong_command_line_and_is_left_alone_by_a_success
     assert_eq!(ran.code, 2, "{ran:#?}");
     assert!(ran.stderr.contains("warning: cannot write the termination log /nowhere/log"), "{ran:#?}");
 }
+
+#[test]
+fn lines_of_a_log_collector_tell_run_source_backup_and_phase() {
+    let world = fleet(1);
+    let id = world.backup("s0", 1, |_| {});
+    let ran = world.run(&["verify", "s0", "--log-format", "json"]);
+    let lines = ran.error_lines();
+    let run = lines[0]["run_id"].as_str().unwrap();
+    assert!(!run.is_empty() && lines.iter().all(|line| line["run_id"] == run), "{ran:#?}");
+    assert!(lines.iter().all(|line| line["source"] == "s0"), "{ran:#?}");
+    let end = lines.iter().find(|line| line["message"].as_str().unwrap().contains(" after ")).unwrap();
+    assert_eq!(end["backup"], id.as_str(), "{ran:#?}");
+    assert!(!end["phase"].as_str().unwrap().is_empty(), "{ran:#?}");
+    assert_eq!(lines[0]["level"], "info");
+    assert!(lines[0]["time"].as_str().unwrap().ends_with('Z'), "{ran:#?}");
+}

@@ -185,28 +185,29 @@ impl Ui {
 
     /// A status line for those who want to know everything (`-v`).
     pub fn debug(&self, message: &str) {
-        self.status(Level::Debug, message, None);
+        self.status(Level::Debug, message, None, None);
     }
 
     /// A status line: what is being done.
     pub fn info(&self, message: &str) {
-        self.status(Level::Info, message, None);
+        self.status(Level::Info, message, None, None);
     }
 
     /// A status line: what somebody should know.
     pub fn warn(&self, message: &str) {
-        self.status(Level::Warn, message, None);
+        self.status(Level::Warn, message, None, None);
     }
 
-    /// A status line of a level, in a phase.
-    pub fn status(&self, level: Level, message: &str, phase: Option<&str>) {
+    /// A status line of a level, about a backup, in a phase. Empty texts count as none.
+    pub fn status(&self, level: Level, message: &str, backup: Option<&str>, phase: Option<&str>) {
         let shared = &self.shared;
         if level < shared.wish.level {
             return;
         }
         let message = clean(message);
         let source = self.source.as_deref();
-        let line = Line { time: Utc::now(), level, message: &message, run: &shared.run, source, phase };
+        let line =
+            Line { time: Utc::now(), level, message: &message, run: &shared.run, source, backup, phase };
         self.complain(&match shared.wish.format {
             LogFormat::Json => line.json(),
             LogFormat::Text if level == Level::Warn && self.colour() => {

@@ -95,6 +95,7 @@ async fn verify_one(catalog: &Catalog, id: &BackupId, context: &Context) -> Resu
     let manifest = catalog.load(id).await?;
     let engine = context.reading_engine(&manifest.engine, catalog.source())?;
     let progress = Progress::default();
+    progress.backup(id.as_str());
     let ui = context.ui.about(catalog.source());
     let shown =
         ui.follow(&format!("verify {id}"), &progress, Measure::Stored { of: manifest.totals.stored_bytes });
