@@ -9,6 +9,7 @@ pub mod drill;
 pub mod engines;
 pub mod error;
 pub mod http;
+pub mod kubernetes;
 pub mod operations;
 pub mod pipeline;
 pub mod reports;

@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engines", &["pipeline", "cancel", "error", "secret"]),
     ("catalog", &["pipeline", "stores", "clock", "error"]),
     ("config", &["retention", "stores", "error", "secret"]),
+    ("kubernetes", &["error"]),
     (
         "operations",
         &["catalog", "engines", "retention", "pipeline", "stores", "cancel", "clock", "units", "error"],

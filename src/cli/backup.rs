@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::prune::duration;
+use super::shard::Sharding;
 use super::status::promises;
 use super::{Context, Measure, Outcome, Several};
 use crate::catalog::Manifest;
@@ -24,6 +25,7 @@ Examples:
   lifeboat backup orders
   lifeboat backup orders customers
   lifeboat backup --all --json
+  lifeboat backup --all --shard 0/8
   lifeboat backup orders --dry-run")]
 pub struct Args {
     /// The sources
@@ -33,6 +35,9 @@ pub struct Args {
     /// Every source that is configured
     #[arg(long)]
     all: bool,
+
+    #[command(flatten)]
+    sharding: Sharding,
 
     /// Look whether a backup would succeed, and make none
     #[arg(short = 'n', long)]
@@ -49,7 +54,7 @@ pub struct Args {
 
 /// Backs the sources up, one after the other; one that fails does not stop the others.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let sources = context.sources(&args.sources)?;
+    let sources = args.sharding.sources(context, &args.sources)?;
     let mut several = Several::new(&context.ui, sources.len());
     for source in sources {
         let work = one(context, source, &args);

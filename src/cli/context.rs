@@ -105,6 +105,7 @@ impl Context {
             explicit_path: self.globals.config.clone(),
             env: self.environment.clone(),
             overrides: self.overrides.clone(),
+            other_variables: vec![super::termination::VARIABLE.to_owned()],
             ..LoadRequest::new(cwd)
         };
         let config = config::load(&request)?;
@@ -112,6 +113,18 @@ impl Context {
             self.ui.warn(warning);
         }
         Ok(self.config.get_or_init(|| config))
+    }
+
+    /// The configuration as its file and policies alone have it, as another machine would see it. `None`
+    /// when there is no file.
+    ///
+    /// # Errors
+    /// Those of [`Context::config`], with the environment or without.
+    pub fn config_without_environment(&self) -> Result<Option<Config>> {
+        let Some(file) = self.config()?.file.clone() else { return Ok(None) };
+        let cwd =
+            std::env::current_dir().explain(Kind::Config, || "there is no working directory".to_owned())?;
+        config::load(&LoadRequest { explicit_path: Some(file), ..LoadRequest::new(cwd) }).map(Some)
     }
 
     /// The sources of these names, or all when there is no name. Each one once, in the order given.

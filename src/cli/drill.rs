@@ -1,8 +1,11 @@
 //! `lifeboat drill`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{About as _, Context, Measure, Outcome};
+use chrono::Utc;
+
+use super::shard::Sharding;
+use super::{Context, Measure, Outcome, Several};
 use crate::config::{self, Amcheck, CheckKind, Expect, Number, Scalar, Source};
 use crate::drill::checks::{Check, Expectation};
 use crate::drill::evidence::Operator;
@@ -26,11 +29,20 @@ use crate::reports::{drills, junit, metrics};
 Examples:
   lifeboat drill orders
   lifeboat drill orders --backup 20261124T020000Z-7f3k9q
+  lifeboat drill --all
   lifeboat drill orders --staging ephemeral --junit drill.xml
   lifeboat drill orders --json | jq 'select(.message_type == \"drill\") | .rto_seconds'")]
 pub struct Args {
-    /// The source
-    source: String,
+    /// The sources
+    #[arg(value_name = "SOURCE", required_unless_present = "all", conflicts_with = "all")]
+    sources: Vec<String>,
+
+    /// Every source that has a place to restore to
+    #[arg(long)]
+    all: bool,
+
+    #[command(flatten)]
+    sharding: Sharding,
 
     /// The backup: its id, the beginning of its id, or `latest`
     #[arg(long, value_name = "ID", default_value = "latest")]
@@ -53,13 +65,63 @@ pub struct Args {
 
 /// Drills, and prints what was found and measured.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    // The recovery time counts from the start of the command.
-    let began = context.clock.now();
-    context.told(&args.source, prove(&args, context, began)).await.about(&args.source)
+    // The recovery time counts from the start of the command; of further sources from when it is their turn.
+    let mut began = context.clock.now();
+    let mut sources = context.sources(&args.sources)?;
+    if args.all {
+        sources = with_staging(&args, context, sources)?;
+    }
+    let sources = args.sharding.of(context, sources);
+    let mut several = Several::new(&context.ui, sources.len());
+    let mut suites = Vec::new();
+    for source in sources {
+        let work = prove(&args, context, source, began, &mut suites);
+        several.add(&source.name, context.told(&source.name, work).await)?;
+        began = context.clock.now();
+    }
+    let written = match &args.junit {
+        Some(path) if !suites.is_empty() => write_junit(path, &suites),
+        _ => Ok(()),
+    };
+    match (several.finish(), written) {
+        (Ok(()), written) => Ok(written?),
+        (Err(failure), written) => {
+            if let Err(error) = written {
+                context.ui.failure(&error.into());
+            }
+            Err(failure)
+        }
+    }
 }
 
-async fn prove(args: &Args, context: &Context, began: crate::clock::Mono) -> Result<()> {
-    let source = context.config()?.source(&args.source)?;
+/// Of all sources those that can be drilled. The others are named: nobody should take them for proven.
+fn with_staging<'a>(args: &Args, context: &Context, sources: Vec<&'a Source>) -> Result<Vec<&'a Source>> {
+    let (able, unable): (Vec<_>, Vec<_>) =
+        sources.into_iter().partition(|source| args.staging.is_some() || source.staging.is_some());
+    if able.is_empty() {
+        return Err(Error::new(Kind::Config, "no source has staging")
+            .hint("add [sources.NAME.staging] with a url, or give --staging"));
+    }
+    if !unable.is_empty() {
+        let names: Vec<&str> = unable.iter().map(|source| source.name.as_str()).collect();
+        context.ui.warn(&format!("not drilled, since they have no staging: {}", names.join(", ")));
+    }
+    Ok(able)
+}
+
+fn write_junit(path: &Path, suites: &[junit::Suite]) -> Result<()> {
+    std::fs::write(path, junit::document(suites))
+        .explain(Kind::Failed, || format!("cannot write {}", path.display()))
+        .map_err(|error| error.hint("give --junit a file in a directory that can be written"))
+}
+
+async fn prove(
+    args: &Args,
+    context: &Context,
+    source: &Source,
+    began: crate::clock::Mono,
+    suites: &mut Vec<junit::Suite>,
+) -> Result<()> {
     let staging = staging(args, context, source)?;
     let engine = context.reading_engine(&source.engine, &source.name)?;
     let catalog = context.catalog(&source.name).await?;
@@ -79,7 +141,7 @@ async fn prove(args: &Args, context: &Context, began: crate::clock::Mono) -> Res
         threads: context.threads()?,
         progress: &progress,
         cancel: &context.cancel,
-        now: context.now,
+        now: Utc::now(),
         clock: context.clock,
         began,
     };
@@ -95,11 +157,7 @@ async fn prove(args: &Args, context: &Context, began: crate::clock::Mono) -> Res
         let database = kept.database.as_deref().unwrap_or_default();
         ui.warn(&format!("the database {database} was kept on {}", evidence.staging));
     }
-    if let Some(path) = &args.junit {
-        std::fs::write(path, junit::document(&[drills::suite(evidence)]))
-            .explain(Kind::Failed, || format!("cannot write {}", path.display()))
-            .map_err(|error| error.hint("give --junit a file in a directory that can be written"))?;
-    }
+    suites.push(drills::suite(evidence));
     outcome.judge()
 }
 

@@ -67,6 +67,8 @@ pub struct Line<'a> {
     pub run: &'a str,
     /// The source, if it is about one.
     pub source: Option<&'a str>,
+    /// The backup's id, once it has one.
+    pub backup: Option<&'a str>,
     /// The phase the run is in, if it is in one.
     pub phase: Option<&'a str>,
 }
@@ -79,6 +81,8 @@ struct JsonLine<'a> {
     run_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backup: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<&'a str>,
 }
@@ -106,6 +110,7 @@ impl Line<'_> {
             message: self.message,
             run_id: self.run,
             source: self.source,
+            backup: self.backup.filter(|backup| !backup.is_empty()),
             phase: self.phase.filter(|phase| !phase.is_empty()),
         };
         // Plain data, which serde_json always can write.
@@ -188,6 +193,7 @@ mod tests {
             message: "slow \"store\"",
             run: "r1",
             source: Some("orders"),
+            backup: Some(""),
             phase: Some(""),
         };
         assert_eq!(line.text(false), "warning: orders: slow \"store\"");

@@ -13,6 +13,7 @@ mod failure;
 mod globals;
 mod help;
 mod hold;
+mod k8s;
 mod list;
 mod log;
 mod man;
@@ -21,9 +22,11 @@ mod progress;
 mod prune;
 mod release;
 mod restore;
+mod shard;
 mod show;
 mod signals;
 mod status;
+mod termination;
 mod timings;
 mod ui;
 mod verify;
@@ -90,6 +93,7 @@ commands! {
     "Set up": {
         Doctor = doctor,
         Config = config,
+        K8s = k8s,
         Completions = completions,
         Man = man,
     }
@@ -140,12 +144,15 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
             _ => Err(0),
         };
     }
+    let mistake = Failure::from(help::usage_error(&error));
+    let ui = globals::ui_before_parsing();
     if json {
-        globals::ui_before_parsing().failure(&help::usage_error(&error).into());
+        ui.failure(&mistake);
     } else {
         // When stderr is closed, the exit code still tells.
         let _ = error.print();
     }
+    leave_word(&ui, vec![ui::plain(&mistake)]);
     Err(Kind::Usage.exit_code())
 }
 
@@ -178,9 +185,18 @@ fn conclude(ui: &Ui, outcome: Outcome) -> u8 {
     match outcome.and_then(|()| Ok(ui.check()?)) {
         Ok(()) => 0,
         Err(failure) => {
+            let earlier = ui.failures();
             ui.failure(&failure);
+            leave_word(ui, [vec![ui::plain(&failure)], earlier].concat());
             failure.error.kind().exit_code()
         }
+    }
+}
+
+/// Writes errors into the container's termination log, if there is one.
+fn leave_word(ui: &Ui, errors: Vec<String>) {
+    if let Err(problem) = termination::write(&errors) {
+        ui.warn(&problem);
     }
 }
 

@@ -77,8 +77,9 @@ impl Shown {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+        let (backup, phase) = (self.progress.backup_id(), self.progress.phase_name());
         for note in self.progress.take_notes() {
-            self.ui.warn(&note);
+            self.ui.status(Level::Warn, &note, Some(&backup), Some(&phase));
         }
         let elapsed = self.begun.elapsed();
         let bytes = done(&self.progress, self.measure);
@@ -86,7 +87,7 @@ impl Shown {
         if self.ui.tells_progress() || self.bar.is_some() {
             let (word, took) = (if well { "done" } else { "failed" }, time::duration(elapsed));
             let line = format!("{}: {word} after {took}, {} ({rate})", self.what, size::bytes(bytes));
-            self.ui.info(&line);
+            self.ui.status(Level::Info, &line, Some(&backup), Some(&phase));
         }
     }
 }
@@ -118,7 +119,7 @@ impl Watcher {
         loop {
             tick.tick().await;
             for note in self.progress.take_notes() {
-                self.ui.status(Level::Warn, &note, Some(&phase));
+                self.ui.status(Level::Warn, &note, Some(&self.progress.backup_id()), Some(&phase));
             }
             let now = Moment { at: Instant::now(), bytes: done(&self.progress, self.measure) };
             let total = total(&self.progress, self.measure);
@@ -135,7 +136,7 @@ impl Watcher {
                 bar.set_position(now.bytes);
             } else if self.ui.tells_progress() && now.at - last.at >= LINE_EVERY {
                 let line = describe(&label(&self.what, &new_phase), &last, &now, total);
-                self.ui.status(Level::Info, &line, Some(&new_phase));
+                self.ui.status(Level::Info, &line, Some(&self.progress.backup_id()), Some(&new_phase));
                 last = now;
             }
             phase = new_phase;

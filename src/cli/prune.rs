@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::shard::Sharding;
 use super::{Context, Outcome, Several};
 use crate::catalog::Catalog;
 use crate::catalog::lease::Lease;
@@ -29,6 +30,9 @@ pub struct Args {
     /// The sources; all that are configured when left out
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
+
+    #[command(flatten)]
+    sharding: Sharding,
 
     /// Print the plan and do nothing
     #[arg(short = 'n', long)]
@@ -96,7 +100,7 @@ impl Keep {
 /// Prints the plan of each source and acts on it.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let context = &context.with_overrides(args.keep.overrides());
-    let sources = context.sources(&args.sources)?;
+    let sources = args.sharding.sources(context, &args.sources)?;
     let mut several = Several::new(&context.ui, sources.len());
     for source in sources {
         let work = prune(context, source, &args);

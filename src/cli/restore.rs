@@ -113,6 +113,7 @@ async fn restore_chosen(args: &Args, context: &Context) -> Result<()> {
     };
     let begun = context.clock.now();
     let progress = Progress::default();
+    progress.backup(manifest.id.as_str());
     let ui = context.ui.about(&args.source);
     let shown = ui.follow(&format!("restore of {}", manifest.id), &progress, Measure::Raw);
     let request = Request {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::shard::Sharding;
 use super::{Context, Outcome, Several};
 use crate::config::Source;
 use crate::error::{Error, Kind, Result};
@@ -24,11 +25,14 @@ pub struct Args {
     /// The sources; all that are configured when left out
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
+
+    #[command(flatten)]
+    sharding: Sharding,
 }
 
 /// Prints a table and what is missed, or a `status` line for each source.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    let sources = context.sources(&args.sources)?;
+    let sources = args.sharding.sources(context, &args.sources)?;
     let mut several = Several::new(&context.ui, sources.len());
     let mut judged = Vec::new();
     for source in &sources {

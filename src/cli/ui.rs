@@ -44,6 +44,8 @@ struct Shared {
     /// stderr is a terminal that people look at.
     terminal: bool,
     bars: MultiProgress,
+    /// The errors that were shown, in text.
+    failures: Mutex<Vec<String>>,
     silent: bool,
 }
 
@@ -83,6 +85,7 @@ impl Ui {
                 stdout: Stdout { style, state: Mutex::new(State::Open) },
                 terminal: err,
                 bars,
+                failures: Mutex::default(),
                 silent: false,
             }),
             source: None,
@@ -106,6 +109,7 @@ impl Ui {
             stdout: Stdout { style: Style::PLAIN, state: Mutex::new(State::Open) },
             terminal: false,
             bars: ui.shared.bars.clone(),
+            failures: Mutex::default(),
             silent: true,
         };
         Ui { shared: Arc::new(shared), source: None }
@@ -181,28 +185,29 @@ impl Ui {
 
     /// A status line for those who want to know everything (`-v`).
     pub fn debug(&self, message: &str) {
-        self.status(Level::Debug, message, None);
+        self.status(Level::Debug, message, None, None);
     }
 
     /// A status line: what is being done.
     pub fn info(&self, message: &str) {
-        self.status(Level::Info, message, None);
+        self.status(Level::Info, message, None, None);
     }
 
     /// A status line: what somebody should know.
     pub fn warn(&self, message: &str) {
-        self.status(Level::Warn, message, None);
+        self.status(Level::Warn, message, None, None);
     }
 
-    /// A status line of a level, in a phase.
-    pub fn status(&self, level: Level, message: &str, phase: Option<&str>) {
+    /// A status line of a level, about a backup, in a phase. Empty texts count as none.
+    pub fn status(&self, level: Level, message: &str, backup: Option<&str>, phase: Option<&str>) {
         let shared = &self.shared;
         if level < shared.wish.level {
             return;
         }
         let message = clean(message);
         let source = self.source.as_deref();
-        let line = Line { time: Utc::now(), level, message: &message, run: &shared.run, source, phase };
+        let line =
+            Line { time: Utc::now(), level, message: &message, run: &shared.run, source, backup, phase };
         self.complain(&match shared.wish.format {
             LogFormat::Json => line.json(),
             LogFormat::Text if level == Level::Warn && self.colour() => {
@@ -215,6 +220,7 @@ impl Ui {
     /// Shows what went wrong: `error: …` with its causes, then `hint: …`; with `--json` an `error` line.
     pub fn failure(&self, failure: &Failure) {
         let shared = &self.shared;
+        shared.failures.lock().unwrap_or_else(PoisonError::into_inner).push(plain(failure));
         if shared.wish.format == LogFormat::Json {
             return self.complain(&log::failure_json(failure, Utc::now(), &shared.run));
         }
@@ -227,19 +233,15 @@ impl Ui {
                 source: failure.source.clone(),
             }));
         }
-        let (red, cyan, off) = match self.colour() {
-            true => ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m"),
-            false => ("", "", ""),
-        };
-        let chain = error.chain();
-        // Most messages name their source already.
-        let source = failure.source.as_ref().filter(|source| !names(&chain, source));
-        let source = source.map(|source| format!("{source}: ")).unwrap_or_default();
-        let mut text = format!("{red}error:{off} {source}{}", lines_joined(&chain));
-        if let Some(hint) = error.hint_text() {
-            text.push_str(&format!("\n{cyan}hint:{off} {}", lines_joined(hint)));
-        }
-        self.complain(&text);
+        self.complain(&match self.colour() {
+            true => coloured(failure, ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m")),
+            false => plain(failure),
+        });
+    }
+
+    /// The errors that were shown so far, as text without colour.
+    pub(super) fn failures(&self) -> Vec<String> {
+        self.shared.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where bars are drawn; they are hidden when there is no terminal.
@@ -271,6 +273,23 @@ impl Ui {
             let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
         });
     }
+}
+
+/// A failure as text without colour: `error: …`, and `hint: …` on a line of its own.
+pub(super) fn plain(failure: &Failure) -> String {
+    coloured(failure, ("", "", ""))
+}
+
+fn coloured(failure: &Failure, (red, cyan, off): (&str, &str, &str)) -> String {
+    let chain = failure.error.chain();
+    // Most messages name their source already.
+    let source = failure.source.as_ref().filter(|source| !names(&chain, source));
+    let source = source.map(|source| format!("{source}: ")).unwrap_or_default();
+    let mut text = format!("{red}error:{off} {source}{}", lines_joined(&chain));
+    if let Some(hint) = failure.error.hint_text() {
+        text.push_str(&format!("\n{cyan}hint:{off} {}", lines_joined(hint)));
+    }
+    text
 }
 
 /// An error is one line, whatever a server wrote.

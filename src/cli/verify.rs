@@ -1,6 +1,7 @@
 //! `lifeboat verify`.
 
-use super::{About as _, Context, Measure, Outcome};
+use super::shard::Sharding;
+use super::{Context, Measure, Outcome, Several};
 use crate::catalog::{BackupId, Catalog};
 use crate::error::{Error, Kind, Result};
 use crate::operations::verify::{self, Verified};
@@ -17,27 +18,45 @@ use crate::reports::{metrics, size, time};
 Examples:
   lifeboat verify orders
   lifeboat verify orders --backup 20261124T020000Z-7f3k9q
-  lifeboat verify orders --all --json")]
+  lifeboat verify orders --all --json
+  lifeboat verify --all-sources")]
 pub struct Args {
-    /// The source
-    source: String,
+    /// The sources
+    #[arg(value_name = "SOURCE", required_unless_present = "all_sources", conflicts_with = "all_sources")]
+    sources: Vec<String>,
+
+    /// Every source that is configured
+    #[arg(long)]
+    all_sources: bool,
+
+    #[command(flatten)]
+    sharding: Sharding,
 
     /// The backup: its id, the beginning of its id, or `latest`
     #[arg(long, value_name = "ID", default_value = "latest", conflicts_with = "all")]
     backup: String,
 
-    /// Every backup of the source, newest first
+    /// Every backup of a source, newest first
     #[arg(long)]
     all: bool,
 }
 
 /// Prints a line for each backup. Exit code 6 when one does not pass.
 pub async fn run(args: Args, context: &Context) -> Outcome {
-    context.told(&args.source, verify_chosen(&args, context)).await.about(&args.source)
+    // A source by name may have left the configuration, but not the store.
+    let names = match args.sharding.is_asked() || args.all_sources {
+        true => args.sharding.sources(context, &args.sources)?.iter().map(|s| s.name.clone()).collect(),
+        false => args.sources.clone(),
+    };
+    let mut several = Several::new(&context.ui, names.len());
+    for name in &names {
+        several.add(name, context.told(name, verify_chosen(name, &args, context)).await)?;
+    }
+    several.finish()
 }
 
-async fn verify_chosen(args: &Args, context: &Context) -> Result<()> {
-    let catalog = context.catalog_of_any(&args.source).await?;
+async fn verify_chosen(source: &str, args: &Args, context: &Context) -> Result<()> {
+    let catalog = context.catalog_of_any(source).await?;
     let ids: Vec<BackupId> = if args.all {
         let mut ids = catalog.ids().await?;
         ids.reverse();
@@ -60,13 +79,13 @@ async fn verify_chosen(args: &Args, context: &Context) -> Result<()> {
             }
             verified => verified?,
         };
-        show(&args.source, id, &verified, context);
+        show(source, id, &verified, context);
         if !verified.problems.is_empty() {
             failed.push(verify::failed(id, &verified));
         }
         all.push(verified);
     }
-    context.note(&args.source, metrics::verify(&all));
+    context.note(source, metrics::verify(&all));
     match failed.len() {
         0 => Ok(()),
         1 => Err(failed.remove(0)),
@@ -79,6 +98,7 @@ async fn verify_one(catalog: &Catalog, id: &BackupId, context: &Context) -> Resu
     let manifest = catalog.load(id).await?;
     let engine = context.reading_engine(&manifest.engine, catalog.source())?;
     let progress = Progress::default();
+    progress.backup(id.as_str());
     let ui = context.ui.about(catalog.source());
     let shown =
         ui.follow(&format!("verify {id}"), &progress, Measure::Stored { of: manifest.totals.stored_bytes });

@@ -47,7 +47,7 @@ pub(crate) fn split(url: &str) -> Result<Split, &'static str> {
     if in_query.is_some() && password.is_some() {
         return Err("it holds two passwords");
     }
-    let masked_tail = if in_query.is_some() { mask_query(tail) } else { tail.to_owned() };
+    let masked_tail = mask_query(tail);
     let before = |mask: &str| user.map_or(String::new(), |user| format!("{user}{mask}@"));
     let masked_user = before(if password.is_some() { ":***" } else { "" });
     password = password.or(in_query);
@@ -88,10 +88,11 @@ fn ports_are_numbers(hosts: &str) -> bool {
     })
 }
 
-/// True for query parameters whose value is a secret (libpq's `password` and `sslpassword`).
+/// True for query parameters whose value is a secret: libpq's `password` and `sslpassword`, MongoDB's
+/// `tlsCertificateKeyFilePassword`.
 fn is_secret(pair: &str) -> bool {
     let name = pair.split('=').next().unwrap_or("").to_ascii_lowercase();
-    name == "password" || name == "sslpassword"
+    ["password", "sslpassword", "tlscertificatekeyfilepassword"].contains(&name.as_str())
 }
 
 /// The tail without `password=…`, and that password. (`sslpassword` stays: it is not the database's.)
@@ -121,6 +122,14 @@ fn mask_query(tail: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_of_a_key_file_is_masked_without_a_password_too() {
+        let masked = |url: &str| split(url).unwrap().masked;
+        assert_eq!(masked("postgres://u@h/d?sslpassword=s&x=1"), "postgres://u@h/d?sslpassword=***&x=1");
+        let url = "mongodb://h/?tlsCertificateKeyFilePassword=s";
+        assert_eq!(masked(url), "mongodb://h/?tlsCertificateKeyFilePassword=***");
+    }
 
     #[test]
     fn the_password_comes_out_decoded() {

@@ -108,6 +108,7 @@ pub async fn drill(request: &Request<'_>) -> Result<Outcome> {
     let mut watch = Stopwatch::started_at(request.clock, request.began);
     request.progress.phase(phases::LOCATE);
     let chosen = cancel.guard(catalog.find(request.backup)).await?;
+    request.progress.backup(chosen.id.as_str());
     if chosen.engine != request.engine.name() {
         return Err(Error::new(
             Kind::Config,

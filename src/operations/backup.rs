@@ -91,6 +91,7 @@ pub async fn backup(request: &Request<'_>) -> Result<Committed> {
 
 async fn under_lease(request: &Request<'_>, lease: &Lease) -> Result<Committed> {
     let pending = Pending::reserve(request.catalog, lease, request.now)?;
+    request.progress.backup(pending.id().as_str());
     let sink = Sink::new(
         request.catalog.store().clone(),
         pending.prefix(),

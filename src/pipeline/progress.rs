@@ -13,6 +13,7 @@ struct Counters {
     stored: AtomicU64,
     expected: AtomicU64,
     phase: Mutex<String>,
+    backup: Mutex<String>,
     notes: Mutex<Vec<String>>,
 }
 
@@ -39,6 +40,11 @@ impl Progress {
         *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner) = name.to_owned();
     }
 
+    /// Names the backup that is made or read, as soon as it has an id.
+    pub fn backup(&self, id: &str) {
+        *self.0.backup.lock().unwrap_or_else(PoisonError::into_inner) = id.to_owned();
+    }
+
     /// Leaves a line for the person who watches (a retry, a warning).
     pub fn note(&self, line: impl Into<String>) {
         self.0.notes.lock().unwrap_or_else(PoisonError::into_inner).push(line.into());
@@ -62,6 +68,11 @@ impl Progress {
     /// Raw bytes expected in this phase; 0 when unknown.
     pub fn expected(&self) -> u64 {
         self.0.expected.load(Ordering::Relaxed)
+    }
+
+    /// The backup's id; empty before it has one.
+    pub fn backup_id(&self) -> String {
+        self.0.backup.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The phase's name.

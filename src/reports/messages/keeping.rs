@@ -133,6 +133,19 @@ impl Message for ConfigValue {
     const TYPE: &'static str = "config_value";
 }
 
+/// From `k8s`: the manifests of one file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Manifests {
+    /// The file's name.
+    pub file: String,
+    /// The objects in it.
+    pub documents: Vec<serde_json::Value>,
+}
+
+impl Message for Manifests {
+    const TYPE: &'static str = "manifests";
+}
+
 /// On stderr, from any command: what went wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Error {

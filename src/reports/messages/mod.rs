@@ -17,7 +17,7 @@ pub use backups::{
     Backup, BackupDetails, BackupEntry, DrillRecord, Finding, ItemLine, RecoveryPoint, Restore, Use, Verify,
 };
 pub use drills::{Check, Drill, Phase};
-pub use keeping::{ConfigCheck, ConfigValue, Decision, Error, Hold, Notification, Prune, Status};
+pub use keeping::{ConfigCheck, ConfigValue, Decision, Error, Hold, Manifests, Notification, Prune, Status};
 
 /// The version of all messages.
 pub const SCHEMA: u32 = 1;

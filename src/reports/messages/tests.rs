@@ -158,6 +158,7 @@ fn samples() -> Vec<String> {
             run: text(),
             host: text(),
         }),
+        line(&Manifests { file: text(), documents: vec![] }),
         line(&Error { kind: text(), message: text(), hint: None, source: None }),
     ]
 }
