@@ -73,8 +73,9 @@ ARG PGDG_FINGERPRINT=B97B0AFCAA1A47F044F244A07FCC7D46ACCC4CF8
 RUN set -eu; \
     mkdir -p /archive/etc/apt/keyrings /archive/etc/apt/sources.list.d; \
     apt-get update; \
+    apt-get install -y --no-install-recommends ca-certificates; \
     if [ "$PG_ARCHIVE" = pgdg ]; then \
-      apt-get install -y --no-install-recommends ca-certificates gpg postgresql-common; \
+      apt-get install -y --no-install-recommends gpg postgresql-common; \
       key=/usr/share/postgresql-common/pgdg/apt.postgresql.org.gpg; \
       gpg --batch --show-keys --with-colons "$key" >/tmp/key; \
       if [ "$(grep -c '^pub:' /tmp/key)" != 1 ] || ! grep -q "^fpr:::::::::$PGDG_FINGERPRINT:" /tmp/key; then \
@@ -103,14 +104,18 @@ RUN set -eu; \
 
 # --------------------------------------------------------------------- lifeboat
 FROM ${DEBIAN_IMAGE} AS lifeboat
-# initdb wants an entry for the user; nothing is ever written at home.
+# initdb wants an entry for the user; nothing is ever written at home. The certificates are one file, which
+# OpenSSL (libpq's sslrootcert=system) looks for under another name.
 RUN --mount=type=bind,from=postgres,source=/debs,target=/debs \
     set -eu; \
     echo 'lifeboat:x:65532:' >>/etc/group; \
     echo 'lifeboat:x:65532:65532:lifeboat:/nonexistent:/usr/sbin/nologin' >>/etc/passwd; \
     apt-get update; \
-    apt-get install -y --no-install-recommends ca-certificates /debs/*.deb; \
+    apt-get install -y --no-install-recommends /debs/*.deb; \
+    mkdir -p /usr/lib/ssl; \
+    ln -s /etc/ssl/certs/ca-certificates.crt /usr/lib/ssl/cert.pem; \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/*
+COPY --from=postgres /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=postgres /out/ /
 COPY --from=mongo-tools /out/mongodump /out/mongorestore /usr/local/bin/
 COPY --from=build /out/lifeboat /usr/local/bin/

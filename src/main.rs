@@ -13,6 +13,9 @@ fn main() -> ExitCode {
         let code = cli::init::run();
         return ExitCode::from(code.unwrap_or_else(|error| cli.cannot("run as process 1", error)));
     }
+    if let Err(error) = cli::init::unblock_signals() {
+        return ExitCode::from(cli.cannot("unblock signals", error));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ExitCode::from(cli.cannot("start threads", error)),

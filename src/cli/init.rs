@@ -39,7 +39,7 @@ pub fn run() -> Result<u8> {
     let mut wanted = SigSet::empty();
     wanted.extend(PASSED_ON);
     wanted.add(Signal::SIGCHLD);
-    // Blocked before the child is there: none is lost. A child begins with no signal blocked.
+    // Blocked before the child is there: none is lost. The child begins with them blocked, too.
     wanted.thread_block()?;
     let signals = SignalFd::with_flags(&wanted, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let mut arguments = std::env::args_os();
@@ -63,6 +63,14 @@ pub fn run() -> Result<u8> {
         pass_on(&signals, None)?;
     }
     Ok(code)
+}
+
+/// Takes signals whoever started us: a blocked one stays blocked in a program, and in all that it starts.
+///
+/// # Errors
+/// When the system refuses.
+pub fn unblock_signals() -> Result<()> {
+    Ok(SigSet::all().thread_unblock()?)
 }
 
 /// What a round of reaping found.
