@@ -114,7 +114,7 @@ RUN --mount=type=bind,from=postgres,source=/debs,target=/debs \
     apt-get install -y --no-install-recommends /debs/*.deb; \
     mkdir -p /usr/lib/ssl; \
     ln -s /etc/ssl/certs/ca-certificates.crt /usr/lib/ssl/cert.pem; \
-    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/*
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/*
 COPY --from=postgres /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=postgres /out/ /
 COPY --from=mongo-tools /out/mongodump /out/mongorestore /usr/local/bin/
@@ -153,7 +153,7 @@ RUN set -eu; \
     for major in $PG_MAJORS; do packages="$packages postgresql-$major"; done; \
     apt-get update; \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages; \
-    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* \
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/* \
       /var/lib/postgresql /etc/ssl/private/ssl-cert-snakeoil.key
 COPY --from=mongod /usr/bin/mongod /usr/local/bin/
 LABEL org.opencontainers.image.title="lifeboat-drill"
