@@ -137,7 +137,8 @@ fn the_entry_point_is_thin() {
 
 #[test]
 fn the_image_has_the_versions_that_are_tested() {
-    let read = |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let read =
+        |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let (dockerfile, services) = (read("Dockerfile"), read("scripts/services"));
     for name in ["MONGOTOOLS", "MONGOTOOLS_COMMIT"] {
         let line = services.lines().find(|line| line.starts_with(&format!("{name}="))).unwrap();
