@@ -136,3 +136,17 @@ fn the_entry_point_is_thin() {
     let main = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/main.rs")).unwrap();
     assert!(main.lines().count() <= 40);
 }
+
+#[test]
+fn the_image_has_the_versions_that_are_tested() {
+    let read =
+        |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let (dockerfile, services) = (read("Dockerfile"), read("scripts/services"));
+    for name in ["MONGOTOOLS", "MONGOTOOLS_COMMIT"] {
+        let line = services.lines().find(|line| line.starts_with(&format!("{name}="))).unwrap();
+        let line = line.split_whitespace().next().unwrap();
+        assert!(dockerfile.contains(&format!("\nARG {line}\n")), "{line} is not in the Dockerfile");
+    }
+    let version = format!("\nARG VERSION={}\n", env!("CARGO_PKG_VERSION"));
+    assert!(dockerfile.contains(&version), "{version}");
+}

@@ -13,6 +13,7 @@ mod failure;
 mod globals;
 mod help;
 mod hold;
+pub mod init;
 mod k8s;
 mod list;
 mod log;
@@ -201,10 +202,9 @@ fn leave_word(ui: &Ui, errors: Vec<String>) {
 }
 
 impl Cli {
-    /// Shows that the process could not even begin. Returns the exit code.
-    pub fn cannot_start(self, error: std::io::Error) -> u8 {
-        let outcome: Result<(), Error> =
-            Err(error).explain(Kind::Failed, || "cannot start threads".to_owned());
+    /// Shows that the process could not even begin, and what it could not do. Returns the exit code.
+    pub fn cannot(self, what: &str, error: std::io::Error) -> u8 {
+        let outcome: Result<(), Error> = Err(error).explain(Kind::Failed, || format!("cannot {what}"));
         conclude(
             &Context::new(self.globals, self.command.word(), crate::cancel::Cancel::never()).ui,
             outcome.map_err(Failure::from),

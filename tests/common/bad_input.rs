@@ -130,6 +130,19 @@ impl Case {
         self.assert_untouched();
         told(&ran)
     }
+
+    /// Begins a run that is process 1 of a namespace of its own, as in a container.
+    pub fn start_as_process_one(&self, args: &[&str]) -> Running {
+        let inner = self.command(args);
+        let mut command = std::process::Command::new("/usr/bin/unshare");
+        // A user who is not root may do this only as the root of a user namespace.
+        let namespaces = if nix::unistd::geteuid().is_root() { "-pf" } else { "-rpf" };
+        command.args([namespaces, "--mount-proc", "--kill-child"]).arg(inner.get_program());
+        command.args(inner.get_args()).env_clear();
+        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(inner.get_current_dir().unwrap()).stdin(Stdio::null());
+        Running(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
+    }
 }
 
 /// A run that goes on.
@@ -169,6 +182,12 @@ impl Drop for Running {
             let _ = child.wait();
         }
     }
+}
+
+/// The children of a process.
+pub fn children(of: Pid) -> Vec<Pid> {
+    let children = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
 }
 
 /// What a failed run said, without its progress.
