@@ -65,6 +65,7 @@ for ((round = 1; round <= rounds; round++)); do
   measure "backup-a.$round" bash -c "set -o pipefail; mongodump $uri --oplog --archive --gzip | $copy - s3://$bucket/a.gz"
   measure "backup-b.$round" bash -c "set -o pipefail; mongodump $uri --oplog --archive | zstd -3 -q | $copy - s3://$bucket/b.zst"
   measure "backup-l.$round" "$lifeboat" backup bench --no-progress
+  [[ ${BENCH_RESTORES:-1} != 0 ]] || continue
   fresh
   measure "restore-a.$round" bash -c "set -o pipefail; $fetch s3://$bucket/a.gz - | mongorestore $uri $rename --archive --gzip"
   fresh
@@ -79,9 +80,9 @@ mongodump --quiet --uri "$MONGODB_URL" --oplog --archive > "$dir/raw.archive"
 LIFEBOAT_BENCH_ARCHIVE=$dir/raw.archive cargo bench --quiet --locked --bench archive > "$dir/reader.json"
 rm -f "$dir/raw.archive"
 
-python3 - "$dir" "$rounds" <<'PY'
+python3 - "$dir" "$rounds" "${BENCH_RESTORES:-1}" <<'PY'
 import json, statistics, sys
-folder, rounds = sys.argv[1], int(sys.argv[2])
+folder, rounds, restores = sys.argv[1], int(sys.argv[2]), sys.argv[3] != "0"
 def runs(name): return [json.load(open(f"{folder}/{name}.{r}.json")) for r in range(1, rounds + 1)]
 def median(name, f): return statistics.median(f(r) for r in runs(name))
 wall = lambda r: r["wall"]
@@ -92,7 +93,7 @@ rows = [("dump-null", "mongodump --archive > /dev/null"), ("backup-a", "(a) mong
         ("restore-a", "(a) aws | mongorestore --gzip"), ("restore-b", "(b) aws | zstd -d | mongorestore"),
         ("restore-l", "lifeboat restore")]
 print(f"\n{'median of ' + str(rounds):38}{'wall s':>9}{'CPU s':>9}{'peak MiB':>10}")
-for name, label in rows:
+for name, label in rows if restores else rows[:4]:
     print(f"{label:38}{median(name, wall):9.2f}{median(name, cpu):9.2f}{median(name, peak):10.0f}")
 lifeboat = max(r["programs"]["lifeboat"]["peak_kib"] for r in runs("backup-l")) / 1024
 reader = json.load(open(f"{folder}/reader.json"))
@@ -107,6 +108,7 @@ a = ratio("backup-a", "backup-l")
 target("backup: (a) / lifeboat", a, a >= 1.5, "", ">= 1.50")
 target("reader and digest at the dump's rate, 1 core", share, share < 15, " %", "< 15 %")
 target("peak memory of lifeboat itself, MiB", lifeboat, lifeboat < 128, "", "< 128")
-print(f"{'restore: lifeboat / (b)':42}{ratio('restore-l', 'restore-b'):8.2f}")
+if restores:
+    print(f"{'restore: lifeboat / (b)':42}{ratio('restore-l', 'restore-b'):8.2f}")
 print(f"the archive has {reader['bytes'] / 2**30:.2f} GiB, read and digested at {reader['bytes'] / reader['seconds'] / 1e9:.1f} GB/s")
 PY

@@ -143,6 +143,10 @@ impl Tools {
         } else {
             "postgresql-client"
         };
+        if major == 0 {
+            return Error::new(Kind::Failed, format!("no {name}: {found}"))
+                .hint(format!("install the package {package}, or name a directory that has it by `tools`"));
+        }
         Error::new(Kind::Failed, format!("no {name} of version {major} or newer: {found}")).hint(format!(
             "install the package {package}-{major}, or name a directory that has it by `tools`"
         ))
