@@ -44,7 +44,7 @@ impl Mongo {
         let users: u64 = access.iter().map(|item| item.rows).sum();
         if users > 0 {
             comparison.notes.push(format!(
-                "{users} documents of the server itself (users, roles, versions) are in the backup and were not restored"
+                "what belongs to the server itself (users, roles, versions: {users} in all) is not restored in a drill"
             ));
         }
         progress.expect_raw(items.iter().map(|item| item.bytes).sum());
