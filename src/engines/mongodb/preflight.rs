@@ -8,6 +8,7 @@ use super::options::{Oplog, Options};
 use super::privileges::{self, Privileges};
 use crate::engines::{Finding, Level};
 use crate::error::{Error, Kind, Result};
+use crate::pipeline::child::human_bytes;
 
 /// What a backup will do.
 #[derive(Debug)]
@@ -71,6 +72,15 @@ pub async fn plan(server: &Server, options: &Options) -> Result<Plan> {
             "privileges",
             format!("{} collections and views in {} databases can be read", seen.len(), databases.len()),
         ));
+        let named = databases.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+        let more = match databases.len().saturating_sub(5) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let bytes = look::expected_bytes(server, &seen, selection.is_everything()).await;
+        // A user with the role backup alone may read everything, and not ask how much it is.
+        let size = if bytes == 0 { String::new() } else { format!(", about {}", human_bytes(bytes)) };
+        findings.push(Finding::ok("data", format!("{named}{more}{size}")));
     }
     Ok(Plan { seen, oplog, findings })
 }
