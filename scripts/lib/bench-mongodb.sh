@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Backup and restore of a replica set with about 2 GiB of documents. Sourced by scripts/bench.
+# Backup and restore of a replica set with about 1 GiB of documents. Sourced by scripts/bench.
 rounds=${BENCH_ROUNDS:-3}
 begin
 set -a
@@ -11,7 +11,7 @@ bucket=$S3_BUCKET
 export PATH="$LIFEBOAT_TEST_MONGO_TOOLS:$PATH"
 mongo() { python3 scripts/lib/mongo.py "$MONGODB_URL" "$@"; }
 
-# documents COLLECTION COUNT: made by the server itself, of about 500 bytes each.
+# documents COLLECTION COUNT: made by the server itself, of about 280 bytes each.
 documents() {
   local batch=100000 done=0
   while ((done < $2)); do
