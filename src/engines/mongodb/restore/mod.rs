@@ -113,6 +113,8 @@ impl Mongo {
                 existing::drop_database(&server, name).await?;
             }
         }
+        // A backup that was checked first has been read once already.
+        let before = from.progress().raw();
         let mut slot = None;
         let work = Work { from, plan: &plan, server: &server, uri: &uri, tool: &tool };
         let outcome = options.cancel.guard(self.work(&work, &mut slot)).await;
@@ -132,7 +134,7 @@ impl Mongo {
         Ok(Restored {
             target: shown,
             rows: done.documents,
-            raw_bytes: from.progress().raw(),
+            raw_bytes: from.progress().raw() - before,
             inventory: restored(&plan),
             phases,
             warnings,
@@ -151,6 +153,13 @@ impl Mongo {
         // A drill's databases are removed by its site.
         if options.staging {
             return error;
+        }
+        if options.data_only {
+            // The collections are the operator's, and others may have written to them meanwhile.
+            let hint = error.hint_text().map_or(String::new(), |hint| format!("; {hint}"));
+            return Error::new(error.kind(), error.chain()).hint(format!(
+                "documents restored so far stay: empty the collections before the next try{hint}"
+            ));
         }
         let error = match options.replace.is_empty() {
             true => error,
