@@ -114,6 +114,7 @@ async fn commit(
             share: f64::from(shrink.share) / 100.0,
             fail: shrink.action == ShrinkAction::Fail,
         },
+        require_consistent: source.policy.objectives.consistent,
         progress,
         cancel: &context.cancel,
         now: context.now,

@@ -277,6 +277,7 @@ impl Context {
             options: options
                 .explain(Kind::Config, || "the options are not to be read".to_owned())?
                 .unwrap_or_default(),
+            require_consistent: source.is_some_and(|source| source.policy.objectives.consistent),
             lock_timeout: backup.lock_timeout,
             lock_attempts: backup.lock_attempts,
             host: self.host()?,

@@ -26,6 +26,8 @@ pub struct Objectives {
     pub freshness: Option<Duration>,
     /// How old the newest proven backup may be.
     pub proven_within: Option<Duration>,
+    /// Whether a backup of several moments (a fuzzy one) fails.
+    pub consistent: bool,
 }
 
 /// Whether a drill checks the structure of indexes and tables with `amcheck`.
@@ -115,6 +117,7 @@ pub(crate) fn read(name: &str, main: &Layers, reader: &mut Reader<'_>) -> Result
         rpo,
         freshness: freshness(reader, rpo)?,
         proven_within: reader.duration("objectives.proven_within")?,
+        consistent: reader.choice("objectives.consistency", &[("any", false), ("consistent", true)])?,
     };
     let amcheck = reader
         .choice("drill.amcheck", &[("auto", Amcheck::Auto), ("on", Amcheck::On), ("off", Amcheck::Off)])?;

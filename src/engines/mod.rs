@@ -1,6 +1,7 @@
 //! Databases: one trait, one room for each engine, one table that names them.
 
 pub mod mongodb;
+pub mod neo4j;
 pub mod postgres;
 pub mod throwaway;
 
@@ -49,6 +50,8 @@ pub struct Settings {
     pub method: Option<String>,
     /// The engine's own settings, a JSON object or null. See [`Settings::read_options`].
     pub options: serde_json::Value,
+    /// True when a backup of several moments is not wanted: the engine need not finish one.
+    pub require_consistent: bool,
     /// How long to wait for locks in each attempt.
     pub lock_timeout: std::time::Duration,
     /// How often to try for the locks.

@@ -55,6 +55,8 @@ pub struct Request<'a> {
     pub labels: BTreeMap<String, String>,
     /// What to do about a source that has shrunk.
     pub shrink: ShrinkGuard,
+    /// Whether a backup of several moments fails.
+    pub require_consistent: bool,
     /// Counters for whoever watches.
     pub progress: &'a Progress,
     /// Being told to stop.
@@ -148,6 +150,13 @@ async fn capture(request: &Request<'_>, sink: &Sink) -> Result<(Draft, Proofs)> 
     let mut warnings = preflight(*engine).await?;
     let mut captured = engine.backup(sink, progress).await?;
     warnings.append(&mut captured.warnings);
+    if request.require_consistent && captured.consistency == Consistency::Fuzzy {
+        return Err(Error::new(
+            Kind::Failed,
+            format!("the backup of {} would be of several moments, and its policy wants one", engine.describe()),
+        )
+        .hint("docs of the engine tell what makes it consistent; objectives.consistency = \"any\" keeps such a backup"));
+    }
 
     progress.phase("inventory");
     captured.inventory.sort();

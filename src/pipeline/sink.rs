@@ -160,6 +160,10 @@ impl Sink {
         self.ledger().open.retain(|(open, _)| open != key);
     }
 
+    pub(super) fn removed(&self, key: &str) {
+        self.ledger().keys.retain(|kept| kept != key);
+    }
+
     pub(super) fn finished(&self, name: &str, frames: FrameTable) {
         self.ledger().frames.insert(name.to_owned(), frames);
     }

@@ -153,6 +153,24 @@ impl ObjectWriter {
         Ok(Stored::new(object, end))
     }
 
+    /// Undoes the object, so that another of its name can be begun.
+    ///
+    /// # Errors
+    /// Those of the store; [`Sink::abandon`] tries again then.
+    pub async fn abandon(mut self) -> Result<()> {
+        self.volumes.uploading.shutdown().await;
+        if let Some(open) = self.volumes.open.take() {
+            open.upload.abort().await?;
+            self.sink.completed(&self.sink.key(&open.key));
+        }
+        for volume in self.volumes.done {
+            let key = self.sink.key(&volume.key);
+            self.sink.store().delete(&key).await?;
+            self.sink.removed(&key);
+        }
+        Ok(())
+    }
+
     async fn compress(&mut self, frame: Vec<u8>) -> Result<()> {
         while self.compressing.len() > self.sink.tuning().threads {
             if let Some(next) = self.compressing.pop_front() {

@@ -63,6 +63,7 @@ impl World {
             policy: None,
             labels: BTreeMap::new(),
             shrink: ShrinkGuard { share: 1.0, fail: false },
+            require_consistent: false,
             progress: &Progress::default(),
             cancel: &Cancel::never(),
             now: epoch(),
