@@ -57,15 +57,27 @@ impl Value {
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut encoder = Encoder::new(out);
         match self {
-            Value::Null => encoder.null(),
-            Value::Bool(value) => encoder.bool(*value),
-            Value::Int(value) => encoder.int(*value),
-            Value::Float(value) => encoder.float(*value),
-            Value::Bytes(value) => encoder.bytes(value),
-            Value::String(value) => encoder.string(value),
+            Value::Null => {
+                encoder.null();
+            }
+            Value::Bool(value) => {
+                encoder.bool(*value);
+            }
+            Value::Int(value) => {
+                encoder.int(*value);
+            }
+            Value::Float(value) => {
+                encoder.float(*value);
+            }
+            Value::Bytes(value) => {
+                encoder.bytes(value);
+            }
+            Value::String(value) => {
+                encoder.string(value);
+            }
             Value::List(values) => {
                 encoder.list_header(values.len());
-                return values.iter().for_each(|value| value.encode(out));
+                values.iter().for_each(|value| value.encode(out));
             }
             Value::Map(entries) => {
                 encoder.map_header(entries.len());
@@ -73,13 +85,12 @@ impl Value {
                     Encoder::new(out).string(key);
                     value.encode(out);
                 }
-                return;
             }
             Value::Structure { tag, fields } => {
                 encoder.struct_header(fields.len(), *tag);
-                return fields.iter().for_each(|value| value.encode(out));
+                fields.iter().for_each(|value| value.encode(out));
             }
-        };
+        }
     }
 
     /// The value of a map's key, if this is a map that has it.
