@@ -1,5 +1,6 @@
 //! lifeboat: backups that are proven.
 
+pub mod bolt;
 pub mod cancel;
 pub mod catalog;
 pub mod cli;
