@@ -196,13 +196,14 @@ pub async fn write_tail(
     writer.write(&tail).await
 }
 
-/// The constraints, then the indexes that belong to none and are not those that every database has.
+/// The constraints, then the indexes that belong to none and are not those that every database has. A claim of a
+/// restore (`restore/claim.rs`) is none of them.
 ///
 /// # Errors
 /// Those of the client.
 pub async fn statements(connection: &mut Connection) -> Result<Vec<Statement>, crate::bolt::Error> {
     const CONSTRAINTS: &str = "SHOW CONSTRAINTS YIELD name, type, labelsOrTypes, createStatement \
-                               RETURN name, type, labelsOrTypes, createStatement ORDER BY name";
+                               WHERE name <> 'lifeboat_restore' RETURN name, type, labelsOrTypes, createStatement ORDER BY name";
     const INDEXES: &str = "SHOW INDEXES YIELD name, type, labelsOrTypes, owningConstraint, createStatement \
                            WHERE owningConstraint IS NULL AND type <> 'LOOKUP' \
                            RETURN name, type, labelsOrTypes, createStatement ORDER BY name";

@@ -276,15 +276,13 @@ impl Worker {
     /// Runs a statement over rows in a transaction of its own; tried again when it failed for a passing reason.
     async fn rows(&mut self, statement: &str, rows: &[u8], count: usize) -> Result<Vec<Vec<Value>>> {
         let statement = cypher(&self.server, statement);
-        let mut list = Vec::with_capacity(rows.len() + 5);
-        Encoder::new(&mut list).list_header(count).raw(rows);
-        let mut params = Params::default();
-        params.raw("rows", &list);
+        let params = Params::new().raw_list("rows", count, rows);
         let mut tries = 1;
         loop {
             match self.once(&statement, &params).await {
                 Ok(answer) => return Ok(answer),
                 Err(cause) if cause.is_transient() && tries < TRIES => {
+                    self.connection.rollback().await.map_err(|cause| explain(&self.server.shown, cause))?;
                     tokio::time::sleep(Duration::from_millis(200 << tries)).await;
                     tries += 1;
                 }

@@ -1,0 +1,113 @@
+//! Comparing what was restored with what the backup holds: the whole graph is read and counted again.
+
+use std::collections::BTreeMap;
+
+use super::connect::{connect, explain, look, reading};
+use super::engine::{Neo4j, resolve};
+use super::graph::counting::inventory;
+use super::reading::{Output, Reader, Stop};
+use crate::engines::{Comparison, Origin, Target};
+use crate::error::{Error, Kind, Result};
+use crate::pipeline::inventory::{Definition, Inventory, Item};
+use crate::pipeline::progress::Progress;
+
+/// The word in an item's plan for one that was counted before the store was stopped.
+pub const BEFORE_STOP: &str = "before_stop";
+
+impl Neo4j {
+    /// See [`crate::engines::Engine::compare`].
+    pub(super) async fn compare_target(
+        &self,
+        target: &Target,
+        plan: &Inventory,
+        origin: &Origin,
+        progress: &Progress,
+    ) -> Result<Comparison> {
+        let uri = resolve(&target.endpoint, &self.settings.host)?;
+        let database = target.database.clone().or_else(|| uri.database.clone());
+        let uri = uri.with_database(database);
+        let mut connection = connect(&uri).await?;
+        let server = look(&mut connection, &uri).await?;
+        progress.expect_raw(plan.totals().bytes);
+        let begin = reading(uri.database.as_deref());
+        let mut reader = Reader { connection: &mut connection, server: &server, begin, stop: Stop::default() };
+        let read = reader.graph(&mut Output::Nowhere(progress)).await?;
+        let read = read.ok_or_else(|| Error::new(Kind::Failed, "the reading was stopped"))?;
+        let found = inventory(&read.tally, read.statements.iter().map(|s| s.definition()).collect());
+        offline(&mut connection, &server.database).await.map_err(|cause| explain(&server.shown, cause)).and_then(
+            |not_online| match not_online.first() {
+                None => Ok(()),
+                Some(index) => Err(Error::new(Kind::Damaged, format!("the index {index} is not online"))),
+            },
+        )?;
+        let same_version = origin.server.get("version") == Some(&server.version);
+        Ok(compared(plan, &found, same_version))
+    }
+}
+
+async fn offline(
+    connection: &mut crate::bolt::Connection,
+    database: &str,
+) -> Result<Vec<String>, crate::bolt::Error> {
+    const QUERY: &str = "SHOW INDEXES YIELD name, state WHERE state <> 'ONLINE' RETURN name ORDER BY name";
+    let rows = super::connect::all(connection, Some(database), QUERY).await?;
+    Ok(rows.iter().map(|row| super::connect::text(row, 0)).collect())
+}
+
+/// What differs between a backup's inventory and what was found.
+fn compared(plan: &Inventory, found: &Inventory, same_version: bool) -> Comparison {
+    let mut comparison = Comparison::default();
+    let key = |item: &Item| (item.kind.clone(), item.name.clone());
+    let mut there: BTreeMap<_, &Item> = found.items.iter().map(|item| (key(item), item)).collect();
+    let mut moved = 0;
+    for item in &plan.items {
+        comparison.items += 1;
+        let difference = match there.remove(&key(item)) {
+            None => Some("is missing".to_owned()),
+            Some(found) => item.difference(found),
+        };
+        let Some(difference) = difference else { continue };
+        match item.proof() {
+            // Others wrote between the count and the stop: that it differs proves nothing.
+            Some(BEFORE_STOP) => moved += 1,
+            _ => comparison.differences.push(format!("{} {}: {difference}", item.kind, item.name)),
+        }
+    }
+    let unproven = plan.items.iter().any(|item| item.proof() == Some(BEFORE_STOP));
+    for item in there.into_values() {
+        match unproven {
+            true => moved += 1,
+            false => comparison.differences.push(format!("{} {} is not in the backup", item.kind, item.name)),
+        }
+    }
+    if unproven {
+        comparison.notes.push(format!(
+            "the source was written to between its count and its stop: contents cannot be compared exactly ({moved} of \
+             {} items differ from the count)",
+            plan.items.len()
+        ));
+    }
+    definitions(plan, found, same_version, &mut comparison);
+    comparison
+}
+
+fn definitions(plan: &Inventory, found: &Inventory, same_version: bool, comparison: &mut Comparison) {
+    let key = |definition: &Definition| (definition.kind.clone(), definition.name.clone());
+    let mut there: BTreeMap<_, &Definition> = found.definitions.iter().map(|d| (key(d), d)).collect();
+    for definition in &plan.definitions {
+        comparison.definitions += 1;
+        match there.remove(&key(definition)) {
+            None => comparison.differences.push(format!("the {} {} is missing", definition.kind, definition.name)),
+            Some(found) if found == definition => {}
+            Some(_) if !same_version => comparison.notes.push(format!(
+                "the {} {} is there; its statement is written differently by this version",
+                definition.kind, definition.name
+            )),
+            Some(_) => comparison
+                .differences
+                .push(format!("the {} {} is another than in the backup", definition.kind, definition.name)),
+        }
+    }
+    let more = there.into_values().map(|d| format!("the {} {} is not in the backup", d.kind, d.name));
+    comparison.differences.extend(more);
+}
