@@ -1,6 +1,7 @@
 //! Databases: one trait, one room for each engine, one table that names them.
 
 pub mod mongodb;
+pub mod neo4j;
 pub mod postgres;
 pub mod throwaway;
 
