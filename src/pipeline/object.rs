@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Kind, Result};
+
 /// Proof that what produced a stream came to a clean end: a child that exited with 0, a format
 /// reader that saw everything it must see.
 ///
@@ -42,6 +44,25 @@ pub enum Role {
     Other,
 }
 
+/// How the raw bytes of an object become those that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Independent zstd frames.
+    Zstd,
+    /// As they are: the raw bytes are compressed already. Frames are only the unit of reading then.
+    None,
+}
+
+impl Compression {
+    /// The word in the manifest.
+    pub fn word(self) -> &'static str {
+        match self {
+            Compression::Zstd => "zstd",
+            Compression::None => "none",
+        }
+    }
+}
+
 /// One key of an object; concatenated volumes are the object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
@@ -72,6 +93,20 @@ pub struct StoredObject {
     pub sha256: String,
     /// XXH3-128 of the raw bytes, 32 hex digits.
     pub raw_xxh3: String,
+}
+
+impl StoredObject {
+    /// How it is stored.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] for a word that this lifeboat does not know.
+    pub fn compression(&self) -> Result<Compression> {
+        let known = [Compression::Zstd, Compression::None];
+        known.into_iter().find(|known| known.word() == self.compression).ok_or_else(|| {
+            let what = format!("object {} is compressed by `{}`", self.name, self.compression.escape_debug());
+            Error::new(Kind::Damaged, what).hint("upgrade lifeboat if a newer one made the backup")
+        })
+    }
 }
 
 /// An object that is wholly in the store, and whose source came to a clean end.

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::frames::{FrameCoder, FrameTable};
-use crate::pipeline::object::{CleanEnd, Role, StoredObject};
+use crate::pipeline::object::{CleanEnd, Compression, Role, StoredObject};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::sink::{FRAMES, FrameIndex, INVENTORY};
 use crate::pipeline::stored::StoredStream;
@@ -128,10 +128,19 @@ impl BackupReader {
             stored.extend_from_slice(&chunk);
         }
         check_sha256(object, &hex(&hash.finalize()))?;
-        let raw = tokio::task::spawn_blocking(move || zstd::stream::decode_all(stored.as_slice()))
-            .await
-            .map_err(|e| Error::new(Kind::Failed, "a decompression thread ended unexpectedly").because(e))?
-            .map_err(|e| Error::new(Kind::Damaged, format!("{name} does not decompress")).because(e))?;
+        let raw = match object.compression()? {
+            Compression::None => stored,
+            Compression::Zstd => {
+                tokio::task::spawn_blocking(move || zstd::stream::decode_all(stored.as_slice()))
+                    .await
+                    .map_err(|e| {
+                        Error::new(Kind::Failed, "a decompression thread ended unexpectedly").because(e)
+                    })?
+                    .map_err(|e| {
+                        Error::new(Kind::Damaged, format!("{name} does not decompress")).because(e)
+                    })?
+            }
+        };
         let mut digest = Xxh3::new();
         digest.update(&raw);
         check_raw(object, raw.len() as u64, digest.digest128())?;
@@ -146,10 +155,12 @@ impl BackupReader {
         let object = self.object(name)?.clone();
         let table = self.frames(name)?.clone();
         let source = StoredStream::whole(&self.store, &self.prefix, &object);
-        Ok(self.spawn(source, table, Some(object)))
+        let compression = object.compression()?;
+        Ok(self.spawn(source, table, compression, Some(object)))
     }
 
-    /// Streams the frames `first..end` of an object; each frame's own checksum is verified.
+    /// Streams the frames `first..end` of an object; each frame's own checksum is verified, if it has one: those of
+    /// an object that is stored as it is do not.
     ///
     /// # Errors
     /// [`Kind::Damaged`] when there are no such frames.
@@ -163,13 +174,19 @@ impl BackupReader {
         let source = StoredStream::range(&self.store, &self.prefix, object, starts[first], starts[end]);
         let part =
             FrameTable { raw: table.raw[first..end].to_vec(), stored: table.stored[first..end].to_vec() };
-        Ok(self.spawn(source, part, None))
+        Ok(self.spawn(source, part, object.compression()?, None))
     }
 
-    fn spawn(&self, source: StoredStream, table: FrameTable, whole: Option<StoredObject>) -> ObjectStream {
+    fn spawn(
+        &self,
+        source: StoredStream,
+        table: FrameTable,
+        compression: Compression,
+        whole: Option<StoredObject>,
+    ) -> ObjectStream {
         let (frames, next) = mpsc::channel(self.threads);
-        let fetch =
-            Fetch { source, table, coder: self.coder.clone(), progress: self.progress.clone(), whole };
+        let coder = (compression == Compression::Zstd).then(|| self.coder.clone());
+        let fetch = Fetch { source, table, coder, progress: self.progress.clone(), whole };
         let task = tokio::spawn(async move {
             let failed = frames.clone();
             if let Err(error) = fetch.run(frames).await {
@@ -183,6 +200,8 @@ impl BackupReader {
 /// What the fetching task hands over, in order.
 enum Piece {
     Frame(JoinHandle<Result<Vec<u8>>>),
+    /// A frame that is stored as it is.
+    Plain(Vec<u8>),
     Failed(Error),
     /// Everything was fetched; for a whole object, what the raw bytes must be.
     End(Option<StoredObject>),
@@ -191,7 +210,8 @@ enum Piece {
 struct Fetch {
     source: StoredStream,
     table: FrameTable,
-    coder: FrameCoder,
+    /// `None` for an object that is stored as it is.
+    coder: Option<FrameCoder>,
     progress: Progress,
     whole: Option<StoredObject>,
 }
@@ -214,9 +234,17 @@ impl Fetch {
             }
             let rest = pending.split_off(size);
             let frame = std::mem::replace(&mut pending, rest);
-            let coder = self.coder.clone();
-            let job = tokio::task::spawn_blocking(move || coder.decompress(&frame, raw as usize));
-            if frames.send(Piece::Frame(job)).await.is_err() {
+            let piece = match self.coder.clone() {
+                Some(coder) => {
+                    Piece::Frame(tokio::task::spawn_blocking(move || coder.decompress(&frame, raw as usize)))
+                }
+                None if frame.len() == raw as usize => Piece::Plain(frame),
+                None => {
+                    let what = "the frame index of an object that is stored as it is speaks of two sizes";
+                    return Err(Error::new(Kind::Damaged, what));
+                }
+            };
+            if frames.send(piece).await.is_err() {
                 return Ok(()); // the reader has gone
             }
         }
@@ -255,25 +283,24 @@ impl ObjectStream {
         if self.ended {
             return Ok(None);
         }
-        match self.next.recv().await {
-            Some(Piece::Frame(job)) => {
-                let bytes = job.await.map_err(|e| {
-                    Error::new(Kind::Failed, "a decompression thread ended unexpectedly").because(e)
-                })??;
-                self.hash.update(&bytes);
-                self.raw += bytes.len() as u64;
-                Ok(Some(bytes))
-            }
+        let bytes = match self.next.recv().await {
+            Some(Piece::Frame(job)) => job.await.map_err(|e| {
+                Error::new(Kind::Failed, "a decompression thread ended unexpectedly").because(e)
+            })??,
+            Some(Piece::Plain(bytes)) => bytes,
             Some(Piece::End(whole)) => {
                 if let Some(object) = whole {
                     check_raw(&object, self.raw, self.hash.digest128())?;
                 }
                 self.ended = true;
-                Ok(None)
+                return Ok(None);
             }
-            Some(Piece::Failed(error)) => Err(error),
-            None => Err(Error::new(Kind::Failed, "the download ended unexpectedly")),
-        }
+            Some(Piece::Failed(error)) => return Err(error),
+            None => return Err(Error::new(Kind::Failed, "the download ended unexpectedly")),
+        };
+        self.hash.update(&bytes);
+        self.raw += bytes.len() as u64;
+        Ok(Some(bytes))
     }
 
     /// Reads on to the end, and gives the proof that all of the object was what it should be.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::frames::{FrameCoder, FrameTable};
-use crate::pipeline::object::{CleanEnd, Role, Stored};
+use crate::pipeline::object::{CleanEnd, Compression, Role, Stored};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::writer::ObjectWriter;
 use crate::stores::{SharedStore, Upload};
@@ -78,7 +78,14 @@ impl Sink {
 
     /// Begins an object. Nothing of it is visible before it is finished.
     pub fn object(&self, name: &str, role: Role, content: &str) -> ObjectWriter {
-        ObjectWriter::new(self.clone(), name, role, content)
+        ObjectWriter::new(self.clone(), name, role, content, Compression::Zstd)
+    }
+
+    /// Begins an object of bytes that are compressed already, which are stored as they are.
+    ///
+    /// A frame of it has no checksum of its own: who reads a part of it has to check the format.
+    pub fn object_as_is(&self, name: &str, role: Role, content: &str) -> ObjectWriter {
+        ObjectWriter::new(self.clone(), name, role, content, Compression::None)
     }
 
     /// Stores a document that is in memory, as an object.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::object::{CleanEnd, Role, StoredObject};
 use super::progress::Progress;
-use super::{BackupReader, Sink, Tuning};
+use super::{BackupReader, ObjectWriter, Sink, Tuning};
 use crate::error::{Kind, Result};
 use crate::stores::faulty::{Fault, FaultyStore, Operation, Rule};
 use crate::stores::memory::MemoryStore;
@@ -31,8 +31,21 @@ fn sink(store: &SharedStore) -> Sink {
 
 /// Writes an object in portions that fit nothing, and its frame index.
 async fn write(store: &SharedStore, raw: &[u8]) -> Vec<StoredObject> {
+    write_by(store, raw, Sink::object).await
+}
+
+/// The same for an object that is stored as it is.
+async fn write_as_is(store: &SharedStore, raw: &[u8]) -> Vec<StoredObject> {
+    write_by(store, raw, Sink::object_as_is).await
+}
+
+async fn write_by(
+    store: &SharedStore,
+    raw: &[u8],
+    begin: fn(&Sink, &str, Role, &str) -> ObjectWriter,
+) -> Vec<StoredObject> {
     let sink = sink(store);
-    let mut writer = sink.object(NAME, Role::Dump, "noise");
+    let mut writer = begin(&sink, NAME, Role::Dump, "noise");
     for portion in raw.chunks(77_777) {
         writer.write(portion).await.unwrap();
     }
@@ -199,5 +212,70 @@ async fn a_part_that_fails_fails_the_object() {
         sink.abandon().await.unwrap();
         assert_eq!(store.list("").await.unwrap(), [], "{operation:?}");
         assert_eq!(store.open_uploads("").await.unwrap(), [], "{operation:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_as_it_is_is_the_very_bytes_over_all_volumes() {
+    let store = memory(4);
+    for length in [0, 1, PART, 9 << 20] {
+        let raw = noise(length);
+        let objects = write_as_is(&store, &raw).await;
+        let object = &objects[0];
+        assert_eq!((object.compression.as_str(), object.raw_bytes), ("none", object.stored_bytes));
+        let mut stored = Vec::new();
+        for volume in &object.volumes {
+            stored
+                .extend_from_slice(&store.get(&format!("{PREFIX}{}", volume.key)).await.unwrap().unwrap().0);
+        }
+        assert!(stored == raw, "{length}");
+        assert!(read(&store, &objects).await.unwrap() == raw, "{length}");
+        assert!(!object.volumes.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_download_of_what_is_stored_as_it_is_goes_on_where_it_broke() {
+    let faulty = Arc::new(FaultyStore::new(memory(16)));
+    let store: SharedStore = faulty.clone();
+    let raw = noise(4 << 20);
+    let objects = write_as_is(&store, &raw).await;
+    faulty.add(Rule::new(Operation::Read, NAME, Fault::Break(100_000)).times(3));
+    assert!(read(&store, &objects).await.unwrap() == raw);
+}
+
+#[tokio::test]
+async fn a_range_of_what_is_stored_as_it_is_is_read_alone() {
+    let store = memory(4);
+    let raw = noise(17 << 20);
+    let objects = write_as_is(&store, &raw).await;
+    let reader = BackupReader::open(store.clone(), PREFIX, objects, 2, Progress::default()).await.unwrap();
+    let starts = reader.frames(NAME).unwrap().raw_starts();
+    assert_eq!(starts, reader.frames(NAME).unwrap().stored_starts());
+    let mut stream = reader.stream_frames(NAME, 1, 3).unwrap();
+    let mut found = Vec::new();
+    while let Some(chunk) = stream.next().await.unwrap() {
+        found.extend_from_slice(&chunk);
+    }
+    assert!(found == raw[starts[1] as usize..starts[3] as usize]);
+}
+
+#[tokio::test]
+async fn damage_to_what_is_stored_as_it_is_is_seen() {
+    let faulty = Arc::new(FaultyStore::new(memory(10_000)));
+    let store: SharedStore = faulty.clone();
+    let objects = write_as_is(&store, &noise(5 << 20)).await;
+    let last = objects[0].stored_bytes - 1;
+    for at in [0, last / 2, last] {
+        faulty.add(Rule::new(Operation::Read, NAME, Fault::Flip(at)).always());
+        let error = read(&store, &objects).await.expect_err(&format!("byte {at}"));
+        assert_eq!(error.kind(), Kind::Damaged, "byte {at}: {error}");
+        faulty.heal();
+    }
+    // A word that nobody knows, and one that is not true.
+    for word in ["brotli", "zstd"] {
+        let mut changed = objects.clone();
+        changed[0].compression = word.to_owned();
+        assert_eq!(read(&store, &changed).await.unwrap_err().kind(), Kind::Damaged, "{word}");
     }
 }

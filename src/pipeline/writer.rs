@@ -1,5 +1,5 @@
-//! One object on its way into the store: frames are compressed on all cores, hashed in order, cut
-//! into equal parts and uploaded while the next ones are read. Memory is bounded by the tuning.
+//! One object on its way into the store: frames are compressed on all cores (or taken as they are), hashed in
+//! order, cut into equal parts and uploaded while the next ones are read. Memory is bounded by the tuning.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::frames::{FrameCutter, FrameTable};
-use crate::pipeline::object::{CleanEnd, Role, Stored, StoredObject, Volume};
+use crate::pipeline::object::{CleanEnd, Compression, Role, Stored, StoredObject, Volume};
 use crate::pipeline::sink::Sink;
 use crate::stores::Upload;
 
@@ -22,6 +22,7 @@ pub struct ObjectWriter {
     name: String,
     role: Role,
     content: String,
+    compression: Compression,
     cutter: FrameCutter,
     compressing: VecDeque<Compressing>,
     frames: FrameTable,
@@ -57,12 +58,13 @@ impl std::fmt::Debug for ObjectWriter {
 }
 
 impl ObjectWriter {
-    pub(super) fn new(sink: Sink, name: &str, role: Role, content: &str) -> Self {
+    pub(super) fn new(sink: Sink, name: &str, role: Role, content: &str, compression: Compression) -> Self {
         ObjectWriter {
             sink,
             name: name.to_owned(),
             role,
             content: content.to_owned(),
+            compression,
             cutter: FrameCutter::default(),
             compressing: VecDeque::new(),
             frames: FrameTable::default(),
@@ -137,13 +139,17 @@ impl ObjectWriter {
         if !last.is_empty() {
             self.upload_part(last).await?;
         }
+        if self.volumes.done.is_empty() && self.volumes.open.is_none() {
+            // Nothing, stored as it is: still a key that is there.
+            self.open_volume().await?;
+        }
         self.close_volume().await?;
         self.sink.finished(&self.name, self.frames);
         let object = StoredObject {
             name: self.name,
             role: self.role,
             content: self.content,
-            compression: "zstd".to_owned(),
+            compression: self.compression.word().to_owned(),
             volumes: self.volumes.done,
             raw_bytes: self.raw_bytes,
             stored_bytes: self.stored_bytes,
@@ -172,6 +178,9 @@ impl ObjectWriter {
     }
 
     async fn compress(&mut self, frame: Vec<u8>) -> Result<()> {
+        if self.compression == Compression::None {
+            return self.store(frame.len(), &frame).await;
+        }
         while self.compressing.len() > self.sink.tuning().threads {
             if let Some(next) = self.compressing.pop_front() {
                 self.take_compressed(next).await?;
@@ -189,11 +198,16 @@ impl ObjectWriter {
         let (raw, stored) = next
             .await
             .map_err(|e| Error::new(Kind::Failed, "a compression thread ended unexpectedly").because(e))??;
+        self.store(raw, &stored).await
+    }
+
+    /// Puts a frame into parts.
+    async fn store(&mut self, raw: usize, stored: &[u8]) -> Result<()> {
         self.frames.push(raw as u32, stored.len() as u32);
-        self.stored_hash.update(&stored);
+        self.stored_hash.update(stored);
         self.stored_bytes += stored.len() as u64;
         let part_size = self.sink.tuning().part_size;
-        let mut rest = stored.as_slice();
+        let mut rest = stored;
         while !rest.is_empty() {
             if self.part.capacity() == 0 {
                 self.part.reserve_exact(part_size);

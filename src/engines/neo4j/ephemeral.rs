@@ -40,7 +40,9 @@ pub struct Ephemeral {
     server: Option<Child>,
     watcher: Watcher,
     port: u16,
-    password: Option<Secret>,
+    password: Secret,
+    /// Whether the server has that password yet.
+    has_password: bool,
 }
 
 impl Ephemeral {
@@ -71,29 +73,29 @@ impl Ephemeral {
             database: database.to_owned(),
             server: None,
             watcher,
-            port: 0,
-            password: None,
+            port: free_port()?,
+            password: Secret::new(std::iter::repeat_with(fastrand::alphanumeric).take(32).collect::<String>()),
+            has_password: false,
         })
     }
 
-    /// Starts the server, and waits until it answers. Does nothing when it runs.
+    /// Starts the server, and waits until it answers. Does nothing when it runs. While nobody was told of its port,
+    /// it may take another.
     ///
     /// # Errors
     /// [`Kind::Unreachable`] when it does not start.
-    pub async fn start(&mut self) -> Result<()> {
+    pub async fn start(&mut self, may_move: bool) -> Result<()> {
         if self.server.is_some() {
             return Ok(());
         }
         let mut attempt = 0;
         loop {
             attempt += 1;
-            if self.port == 0 || attempt > 1 {
-                self.port = free_port()?;
-            }
             match self.start_once().await {
-                Ok(()) => return Ok(()),
-                Err(error) if attempt < PORTS && error.chain().contains("already in use") => {}
-                Err(error) => return Err(error),
+                Err(error) if may_move && attempt < PORTS && error.chain().contains("already in use") => {
+                    self.port = free_port()?;
+                }
+                outcome => return outcome,
             }
         }
     }
@@ -120,9 +122,9 @@ impl Ephemeral {
         Secret::new(format!("bolt://{USER}@127.0.0.1:{}/{}", self.port, self.database))
     }
 
-    /// The password of its only user; `None` before it was started.
-    pub fn password(&self) -> Option<&Secret> {
-        self.password.as_ref()
+    /// The password of its only user, once it was started.
+    pub fn password(&self) -> &Secret {
+        &self.password
     }
 
     /// The tools, set to work on this server's store.
@@ -204,7 +206,7 @@ impl Ephemeral {
     /// Waits for the first answer; a new server gets its password.
     async fn answers(&mut self, server: &mut Child, log: &Path) -> Result<()> {
         let first = Secret::new("neo4j");
-        let uri = Uri::parse(&self.url(), Some(self.password.as_ref().unwrap_or(&first)))?;
+        let uri = Uri::parse(&self.url(), Some(if self.has_password { &self.password } else { &first }))?;
         let began = Instant::now();
         let mut connection = loop {
             if let Some(status) =
@@ -218,20 +220,19 @@ impl Ephemeral {
                 Err(error) => return Err(not_started(log, &format!("does not answer: {}", error.chain()))),
             }
         };
-        if self.password.is_none() {
-            let password: String = std::iter::repeat_with(fastrand::alphanumeric).take(32).collect();
+        if !self.has_password {
             let change = "ALTER CURRENT USER SET PASSWORD FROM 'neo4j' TO $new";
-            let params = Params::new().str("new", &password);
+            let params = Params::new().str("new", self.password.expose());
             let changed: Result<(), bolt::Error> = async {
                 connection.run_alone(change, &params, &writing(Some("system"))).await?;
                 connection.discard().await
             }
             .await;
             changed.map_err(|cause| super::connect::explain("the throwaway server", cause))?;
-            self.password = Some(Secret::new(password));
+            self.has_password = true;
         }
         // The database opens a moment after the port.
-        let uri = Uri::parse(&self.url(), self.password.as_ref())?;
+        let uri = Uri::parse(&self.url(), Some(&self.password))?;
         loop {
             let asked = async { look(&mut connect(&uri).await?, &uri).await };
             match asked.await {

@@ -100,7 +100,7 @@ impl Uri {
         };
         let mut config = bolt::Config::new(&self.host, self.port);
         config.encryption = self.encryption;
-        config.ca_file.clone_from(&self.ca_file);
+        config.roots.clone_from(&self.ca_file);
         config.auth = auth;
         config.routing = self.routing;
         config
