@@ -104,13 +104,8 @@ const RETENTION: &[Key] = &[
     ("yearly", Value),
 ];
 
-const OBJECTIVES: &[Key] = &[
-    ("rto", Value),
-    ("rpo", Value),
-    ("freshness", Value),
-    ("proven_within", Value),
-    ("consistency", Value),
-];
+const OBJECTIVES: &[Key] =
+    &[("rto", Value), ("rpo", Value), ("freshness", Value), ("proven_within", Value), ("consistency", Value)];
 const DRILL: &[Key] = &[("amcheck", Value), ("evidence_keep", Value), ("checks", Whole)];
 const SHRINK: &[Key] = &[("share", Value), ("action", Value)];
 

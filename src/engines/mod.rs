@@ -398,7 +398,8 @@ impl Settings {
 type Open = fn(&Settings) -> Result<Arc<dyn Engine>>;
 
 /// Every engine, a line each.
-const ENGINES: &[(&str, Open)] = &[("postgres", postgres::open), ("mongodb", mongodb::open), ("neo4j", neo4j::open)];
+const ENGINES: &[(&str, Open)] =
+    &[("postgres", postgres::open), ("mongodb", mongodb::open), ("neo4j", neo4j::open)];
 
 /// The words of all engines.
 pub fn names() -> Vec<&'static str> {

@@ -30,16 +30,18 @@ impl Neo4j {
         let server = look(&mut connection, &uri).await?;
         progress.expect_raw(plan.totals().bytes);
         let begin = reading(uri.database.as_deref());
-        let mut reader = Reader { connection: &mut connection, server: &server, begin, stop: Stop::default() };
+        let mut reader =
+            Reader { connection: &mut connection, server: &server, begin, stop: Stop::default() };
         let read = reader.graph(&mut Output::Nowhere(progress)).await?;
         let read = read.ok_or_else(|| Error::new(Kind::Failed, "the reading was stopped"))?;
         let found = inventory(&read.tally, read.statements.iter().map(|s| s.definition()).collect());
-        offline(&mut connection, &server.database).await.map_err(|cause| explain(&server.shown, cause)).and_then(
-            |not_online| match not_online.first() {
+        offline(&mut connection, &server.database)
+            .await
+            .map_err(|cause| explain(&server.shown, cause))
+            .and_then(|not_online| match not_online.first() {
                 None => Ok(()),
                 Some(index) => Err(Error::new(Kind::Damaged, format!("the index {index} is not online"))),
-            },
-        )?;
+            })?;
         let same_version = origin.server.get("version") == Some(&server.version);
         Ok(compared(plan, &found, same_version))
     }
@@ -97,7 +99,9 @@ fn definitions(plan: &Inventory, found: &Inventory, same_version: bool, comparis
     for definition in &plan.definitions {
         comparison.definitions += 1;
         match there.remove(&key(definition)) {
-            None => comparison.differences.push(format!("the {} {} is missing", definition.kind, definition.name)),
+            None => {
+                comparison.differences.push(format!("the {} {} is missing", definition.kind, definition.name))
+            }
             Some(found) if found == definition => {}
             Some(_) if !same_version => comparison.notes.push(format!(
                 "the {} {} is there; its statement is written differently by this version",

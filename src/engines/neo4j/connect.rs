@@ -132,14 +132,14 @@ pub fn explain(shown: &str, error: bolt::Error) -> Error {
 
 /// What a server's own error means. Source: Neo4j's status codes.
 fn refused(shown: &str, code: &str, message: &str) -> Error {
-    let said = format!("{shown}: {} ({code})", message.trim_end_matches('.').lines().next().unwrap_or_default());
+    let said =
+        format!("{shown}: {} ({code})", message.trim_end_matches('.').lines().next().unwrap_or_default());
     let unreachable = |hint: &str| Error::new(Kind::Unreachable, said.clone()).hint(hint);
     match code {
-        "Neo.ClientError.Security.Unauthorized" | "Neo.ClientError.Security.TokenExpired" => Error::new(
-            Kind::Unreachable,
-            format!("{shown} refuses the login"),
-        )
-        .hint("check user and password of the source"),
+        "Neo.ClientError.Security.Unauthorized" | "Neo.ClientError.Security.TokenExpired" => {
+            Error::new(Kind::Unreachable, format!("{shown} refuses the login"))
+                .hint("check user and password of the source")
+        }
         "Neo.ClientError.Security.CredentialsExpired" => {
             unreachable("the user has to change the password first: ALTER CURRENT USER SET PASSWORD")
         }
@@ -154,15 +154,17 @@ fn refused(shown: &str, code: &str, message: &str) -> Error {
         }
         "Neo.TransientError.General.OutOfMemoryError"
         | "Neo.TransientError.General.MemoryPoolOutOfMemoryError"
-        | "Neo.TransientError.General.TransactionMemoryLimit" => {
-            unreachable("give the server more heap (server.memory.heap.max_size), or the transaction more memory")
-        }
+        | "Neo.TransientError.General.TransactionMemoryLimit" => unreachable(
+            "give the server more heap (server.memory.heap.max_size), or the transaction more memory",
+        ),
         "Neo.ClientError.Transaction.TransactionTimedOut"
         | "Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration" => {
             unreachable("raise db.transaction.timeout for the time of a backup")
         }
         "Neo.ClientError.Cluster.NotALeader" | "Neo.ClientError.General.ForbiddenOnReadOnlyDatabase" => {
-            unreachable("write to the leader of the database: give its address, or use neo4j:// so that servers route")
+            unreachable(
+                "write to the leader of the database: give its address, or use neo4j:// so that servers route",
+            )
         }
         _ if code.starts_with("Neo.TransientError.") => unreachable("try again"),
         _ => Error::new(Kind::Failed, said),
@@ -175,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_to_do() {
-        let error = refused("neo4j://h:7687", "Neo.ClientError.Security.Unauthorized", "The client is unauthorized.");
+        let error =
+            refused("neo4j://h:7687", "Neo.ClientError.Security.Unauthorized", "The client is unauthorized.");
         assert_eq!((error.kind(), error.message()), (Kind::Unreachable, "neo4j://h:7687 refuses the login"));
         let error = refused("h", "Neo.ClientError.Statement.SyntaxError", "Invalid input.\n\"MATC\"");
         assert_eq!(error.message(), "h: Invalid input (Neo.ClientError.Statement.SyntaxError)");

@@ -117,8 +117,11 @@ impl Neo4j {
             }
         });
         found.map_err(|error| {
-            let hint = error.hint_text().unwrap_or("install Neo4j, or give a staging server by URL").to_owned();
-            Error::new(Kind::Unreachable, "a throwaway server cannot be started here").because(error).hint(hint)
+            let hint =
+                error.hint_text().unwrap_or("install Neo4j, or give a staging server by URL").to_owned();
+            Error::new(Kind::Unreachable, "a throwaway server cannot be started here")
+                .because(error)
+                .hint(hint)
         })
     }
 
@@ -224,7 +227,10 @@ impl Engine for Neo4j {
                 let mut findings = vec![match self.server_tools(tools.as_deref()).await {
                     Ok(tool) => Finding::ok(
                         "staging",
-                        format!("a throwaway server can be started by {}", tool.path.with_file_name("neo4j").display()),
+                        format!(
+                            "a throwaway server can be started by {}",
+                            tool.path.with_file_name("neo4j").display()
+                        ),
                     ),
                     Err(error) => told(error),
                 }];
@@ -247,7 +253,9 @@ impl Engine for Neo4j {
         vec![
             "set -euo pipefail".to_owned(),
             format!("{print} | sha256sum   # must be the sha256 of {GRAPH}"),
-            format!("{print} | zstd -dc > graph   # docs/graph-export.md describes it, with a program that loads it"),
+            format!(
+                "{print} | zstd -dc > graph   # docs/graph-export.md describes it, with a program that loads it"
+            ),
         ]
     }
 }

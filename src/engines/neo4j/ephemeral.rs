@@ -74,7 +74,9 @@ impl Ephemeral {
             server: None,
             watcher,
             port: free_port()?,
-            password: Secret::new(std::iter::repeat_with(fastrand::alphanumeric).take(32).collect::<String>()),
+            password: Secret::new(
+                std::iter::repeat_with(fastrand::alphanumeric).take(32).collect::<String>(),
+            ),
             has_password: false,
         })
     }
@@ -171,7 +173,8 @@ impl Ephemeral {
             .explain(Kind::Unreachable, || format!("cannot write {}", conf.display()))?;
         let output = std::fs::File::create(&log)
             .explain(Kind::Unreachable, || format!("cannot write {}", log.display()))?;
-        let errors = output.try_clone().explain(Kind::Unreachable, || format!("cannot write {}", log.display()))?;
+        let errors =
+            output.try_clone().explain(Kind::Unreachable, || format!("cannot write {}", log.display()))?;
         let program = self.tool.path.with_file_name("neo4j");
         let mut command = Command::new(&program);
         command
@@ -238,7 +241,9 @@ impl Ephemeral {
             match asked.await {
                 Ok(_) => return Ok(()),
                 Err(_) if began.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(50)).await,
-                Err(error) => return Err(not_started(log, &format!("does not open its database: {}", error.chain()))),
+                Err(error) => {
+                    return Err(not_started(log, &format!("does not open its database: {}", error.chain())));
+                }
             }
         }
     }
@@ -291,8 +296,10 @@ fn heap_megabytes() -> u64 {
 fn not_started(log: &Path, how: &str) -> Error {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let taken = if text.contains("already in use") { "address already in use; " } else { "" };
-    let messages: Vec<&str> =
-        text.lines().filter(|line| !line.contains(" INFO ") && !line.trim_start().starts_with("at ")).collect();
+    let messages: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains(" INFO ") && !line.trim_start().starts_with("at "))
+        .collect();
     Error::new(
         Kind::Unreachable,
         format!("the throwaway server {how}: {taken}{}", last_lines(&messages.join("\n"))),

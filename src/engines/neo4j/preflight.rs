@@ -25,7 +25,10 @@ impl Neo4j {
             )),
             None => findings.push(Finding::ok(
                 "database",
-                format!("{} has {} nodes, {} constraints and indexes", server.database, held.nodes, held.definitions),
+                format!(
+                    "{} has {} nodes, {} constraints and indexes",
+                    server.database, held.nodes, held.definitions
+                ),
             )),
         }
         findings.extend(privileges(&mut connection, &server).await?);
@@ -50,7 +53,8 @@ async fn privileges(connection: &mut Connection, server: &Server) -> Result<Vec<
             )]);
         }
     };
-    let rows: Vec<[String; 5]> = rows.iter().map(|row| [0, 1, 2, 3, 4].map(|column| text(row, column))).collect();
+    let rows: Vec<[String; 5]> =
+        rows.iter().map(|row| [0, 1, 2, 3, 4].map(|column| text(row, column))).collect();
     Ok(vec![match problem(&rows, &server.database) {
         None => Finding::ok("privileges", "the user may read every node and relationship"),
         Some(problem) => Finding::error(
@@ -66,7 +70,8 @@ async fn privileges(connection: &mut Connection, server: &Server) -> Result<Vec<
 fn problem(rows: &[[String; 5]], database: &str) -> Option<String> {
     let here = |graph: &String| graph == "*" || graph == database || graph == "DEFAULT" || graph == "HOME";
     let reads = |action: &str| ["match", "read", "traverse"].contains(&action);
-    let denied = rows.iter().find(|[access, action, _, graph, _]| access == "DENIED" && reads(action) && here(graph));
+    let denied =
+        rows.iter().find(|[access, action, _, graph, _]| access == "DENIED" && reads(action) && here(graph));
     if let Some([_, action, resource, _, segment]) = denied {
         return Some(format!("the user is denied to {action} {resource} on {segment}"));
     }
@@ -98,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_user_who_does_not_see_everything_is_found() {
-        let whole = ["GRANTED match all_properties * NODE(*)", "GRANTED match all_properties * RELATIONSHIP(*)"];
+        let whole =
+            ["GRANTED match all_properties * NODE(*)", "GRANTED match all_properties * RELATIONSHIP(*)"];
         assert_eq!(problem(&rows(&whole), "neo4j"), None);
         let apart = [
             "GRANTED traverse graph neo4j NODE(*)",
@@ -110,6 +116,9 @@ mod tests {
         assert!(problem(&rows(&whole[..1]), "neo4j").unwrap().contains("RELATIONSHIP(*)"));
         let mut denied = whole.to_vec();
         denied.push("DENIED traverse graph * NODE(Secret)");
-        assert_eq!(problem(&rows(&denied), "neo4j").unwrap(), "the user is denied to traverse graph on NODE(Secret)");
+        assert_eq!(
+            problem(&rows(&denied), "neo4j").unwrap(),
+            "the user is denied to traverse graph on NODE(Secret)"
+        );
     }
 }

@@ -98,9 +98,7 @@ impl Reader<'_> {
         let mut tally = Tally::default();
         self.connection.begin(&self.begin).await.map_err(failed)?;
         let nodes = cypher(self.server, NODES);
-        let whole = self.records(&nodes, format::NODE, output, |record| {
-            tally.node(&Node::read(record)?)
-        });
+        let whole = self.records(&nodes, format::NODE, output, |record| tally.node(&Node::read(record)?));
         if !whole.await? {
             return Ok(None);
         }
@@ -111,7 +109,10 @@ impl Reader<'_> {
         if !whole.await? {
             return Ok(None);
         }
-        let by_server = (self.count("MATCH (n) RETURN count(n)").await?, self.count("MATCH ()-[r]->() RETURN count(r)").await?);
+        let by_server = (
+            self.count("MATCH (n) RETURN count(n)").await?,
+            self.count("MATCH ()-[r]->() RETURN count(r)").await?,
+        );
         let statements = statements(self.connection).await.map_err(failed)?;
         self.connection.commit().await.map_err(failed)?;
         Ok(Some(Read { tally, statements, by_server }))
@@ -165,7 +166,8 @@ impl Reader<'_> {
         let shown = &self.server.shown;
         let rows = self.connection.query(query, &Params::default()).await;
         let rows = rows.map_err(|cause| explain(shown, cause))?;
-        let count = rows.first().and_then(|row| row.first()?.as_int()).and_then(|count| u64::try_from(count).ok());
+        let count =
+            rows.first().and_then(|row| row.first()?.as_int()).and_then(|count| u64::try_from(count).ok());
         count.ok_or_else(|| Error::new(Kind::Failed, format!("{shown} gives no count")))
     }
 }
@@ -228,7 +230,9 @@ pub async fn statements(connection: &mut Connection) -> Result<Vec<Statement>, c
 ///
 /// # Errors
 /// Those of the client.
-pub async fn users(connection: &mut Connection) -> Result<Vec<Vec<(&'static str, Value)>>, crate::bolt::Error> {
+pub async fn users(
+    connection: &mut Connection,
+) -> Result<Vec<Vec<(&'static str, Value)>>, crate::bolt::Error> {
     const USERS: &str = "SHOW USERS YIELD user RETURN user ORDER BY user";
     let rows = super::connect::all(connection, Some("system"), USERS).await?;
     Ok(rows.iter().map(|row| vec![("name", Value::String(text(row, 0)))]).collect())

@@ -65,7 +65,10 @@ async fn takes(connection: &mut Connection, server: &Server) -> Result<bool> {
         None if held.is_empty() => Ok(false),
         None => Err(Error::new(
             Kind::Unreachable,
-            format!("the staging database {database} of {} is not empty ({} nodes)", server.shown, held.nodes),
+            format!(
+                "the staging database {database} of {} is not empty ({} nodes)",
+                server.shown, held.nodes
+            ),
         )
         .hint("a drill needs a database of its own that is empty; or use `ephemeral`")),
     }

@@ -154,10 +154,9 @@ impl Parts {
         }
         let not_decoded = "a % in it is not followed by two hex digits";
         let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
-            Some((user, password)) => (
-                Some(decoded(user).ok_or(not_decoded)?),
-                Some(decoded(password).ok_or(not_decoded)?),
-            ),
+            Some((user, password)) => {
+                (Some(decoded(user).ok_or(not_decoded)?), Some(decoded(password).ok_or(not_decoded)?))
+            }
             None => (None, None),
         };
         let (host, port) = host_and_port(hosts).ok_or(specials)?;
@@ -171,7 +170,9 @@ impl Parts {
                 ("auth", "bearer") => bearer = true,
                 _ => {
                     let known = OPTIONS.join(", ");
-                    return Err(format!("an option behind the ? is not known or has no value; there are {known}"));
+                    return Err(format!(
+                        "an option behind the ? is not known or has no value; there are {known}"
+                    ));
                 }
             }
         }

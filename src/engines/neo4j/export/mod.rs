@@ -16,8 +16,8 @@ use super::engine::Neo4j;
 use super::graph::counting::inventory;
 use super::graph::format::{self, MAGIC};
 use super::reading::{self as graph, Output, Read, Reader, Stop};
-use crate::bolt::packstream::Value;
 use crate::bolt::Connection;
+use crate::bolt::packstream::Value;
 use crate::engines::{Captured, Consistency, Phase, RecoveryPoint};
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::Sink;
@@ -114,8 +114,8 @@ impl Neo4j {
         let first = pulse.bookmark().await?;
         let stop = Stop::default();
         // The last try goes on to its end whatever happens, unless nobody wants what comes of it.
-        let watch = (!last || self.settings.require_consistent)
-            .then(|| pulse.watch(first.clone(), stop.clone()));
+        let watch =
+            (!last || self.settings.require_consistent).then(|| pulse.watch(first.clone(), stop.clone()));
         let mut begin = reading(self.uri.database.as_deref());
         begin.bookmarks = vec![first.clone()];
         let mut writer = sink.object(GRAPH, Role::Dump, "lifeboat graph export, version 1");
@@ -191,17 +191,22 @@ fn check_counts(server: &Server, read: &Read) -> Result<()> {
 }
 
 fn fuzzy(server: &Server, attempts: u32, dangling: u64) -> String {
-    let times = if attempts == 1 { "the only attempt".to_owned() } else { format!("each of {attempts} attempts") };
+    let times =
+        if attempts == 1 { "the only attempt".to_owned() } else { format!("each of {attempts} attempts") };
     let ends = match dangling {
         0 => String::new(),
         1 => ", and 1 relationship whose ends are not both in it is not restored".to_owned(),
         many => format!(", and {many} relationships whose ends are not both in it are not restored"),
     };
-    format!("{} was written to during {times} to export it: the backup is of several moments{ends}", server.database)
+    format!(
+        "{} was written to during {times} to export it: the backup is of several moments{ends}",
+        server.database
+    )
 }
 
 fn never_quiet(server: &Server, attempts: u32) -> Error {
-    let times = if attempts == 1 { "the only attempt".to_owned() } else { format!("each of {attempts} attempts") };
+    let times =
+        if attempts == 1 { "the only attempt".to_owned() } else { format!("each of {attempts} attempts") };
     Error::new(
         Kind::Failed,
         format!("{} was written to during {times} to export it, and the policy wants a consistent backup", server.database),

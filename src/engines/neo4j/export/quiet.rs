@@ -36,11 +36,7 @@ impl Pulse {
     /// # Errors
     /// Those of [`explain`].
     pub async fn new(uri: &Uri) -> Result<Pulse> {
-        Ok(Pulse {
-            connection: connect(uri).await?,
-            shown: uri.to_string(),
-            database: uri.database.clone(),
-        })
+        Ok(Pulse { connection: connect(uri).await?, shown: uri.to_string(), database: uri.database.clone() })
     }
 
     /// The bookmark of now.

@@ -151,8 +151,10 @@ impl FormatReader {
         }
         let after = Error::new(
             Kind::Damaged,
-            format!("the graph export ends after {} nodes and {} relationships, without its end record",
-                self.counts.nodes, self.counts.relationships),
+            format!(
+                "the graph export ends after {} nodes and {} relationships, without its end record",
+                self.counts.nodes, self.counts.relationships
+            ),
         );
         Err(after.hint("its tail is missing: use another backup"))
     }
@@ -167,10 +169,13 @@ impl FormatReader {
         if !self.begun {
             let known = bytes.len().min(MAGIC.len());
             if bytes[..known] != MAGIC[..known] {
-                return Err(self.damaged(0, match bytes[..known.min(7)] == MAGIC[..known.min(7)] {
-                    true => "it is of a newer version of the format".to_owned(),
-                    false => "it does not begin as one".to_owned(),
-                }));
+                return Err(self.damaged(
+                    0,
+                    match bytes[..known.min(7)] == MAGIC[..known.min(7)] {
+                        true => "it is of a newer version of the format".to_owned(),
+                        false => "it does not begin as one".to_owned(),
+                    },
+                ));
             }
             if known < MAGIC.len() {
                 return Ok(0);
@@ -248,13 +253,19 @@ impl FormatReader {
                 self.ended = true;
                 match Counts::of(&value) {
                     Some(counts) if counts == self.counts => Ok(()),
-                    counts => Err(self.damaged(at, format!("its end tells of {counts:?}, and there were {:?}", self.counts))),
+                    counts => Err(self.damaged(
+                        at,
+                        format!("its end tells of {counts:?}, and there were {:?}", self.counts),
+                    )),
                 }
             }
         }
     }
 
     fn damaged(&self, at: usize, what: String) -> Error {
-        Error::new(Kind::Damaged, format!("the graph export is damaged at byte {}: {what}", self.position + at as u64))
+        Error::new(
+            Kind::Damaged,
+            format!("the graph export is damaged at byte {}: {what}", self.position + at as u64),
+        )
     }
 }

@@ -149,7 +149,10 @@ impl Tally {
                 bytes[8..].copy_from_slice(&known.around.to_le_bytes());
                 digest.add(&bytes);
             }
-            items.push(Item { value: Some(digest.to_string()), ..item(GRAPH, NEIGHBOURHOODS, &Sum::default()) });
+            items.push(Item {
+                value: Some(digest.to_string()),
+                ..item(GRAPH, NEIGHBOURHOODS, &Sum::default())
+            });
         }
         items.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
         items
@@ -207,7 +210,8 @@ mod tests {
     }
 
     fn relationship(id: i64, start: i64, end: i64) -> Vec<u8> {
-        let fields = vec![Value::Int(id), Value::Int(start), Value::Int(end), text("KNOWS"), Value::Map(vec![])];
+        let fields =
+            vec![Value::Int(id), Value::Int(start), Value::Int(end), text("KNOWS"), Value::Map(vec![])];
         encoded(&Value::List(fields))
     }
 
@@ -232,7 +236,12 @@ mod tests {
         );
         assert_eq!(one.items(), other.items());
         let names: Vec<_> = one.items().into_iter().map(|item| (item.kind, item.name, item.rows)).collect();
-        let expected = [(GRAPH, NEIGHBOURHOODS, 0), (NODES, "(no label)", 1), (NODES, ":A:B", 1), (RELATIONSHIPS, "KNOWS", 2)];
+        let expected = [
+            (GRAPH, NEIGHBOURHOODS, 0),
+            (NODES, "(no label)", 1),
+            (NODES, ":A:B", 1),
+            (RELATIONSHIPS, "KNOWS", 2),
+        ];
         let expected = expected.map(|(kind, name, rows)| (kind.to_owned(), name.to_owned(), rows));
         assert_eq!(names, expected);
     }

@@ -22,7 +22,8 @@ fn sample() -> Vec<u8> {
     put_map(&mut file, format::HEADER, vec![("version", text("5.26.30"))]).unwrap();
     for id in [0, 7] {
         let properties = Value::Map(vec![("name".into(), text("x")), ("at".into(), Value::Float(f64::NAN))]);
-        put(&mut file, format::NODE, &record(vec![Value::Int(id), Value::List(vec![text("A")]), properties])).unwrap();
+        put(&mut file, format::NODE, &record(vec![Value::Int(id), Value::List(vec![text("A")]), properties]))
+            .unwrap();
     }
     for (id, end) in [(0, 7), (1, 8)] {
         let fields = vec![Value::Int(id), Value::Int(0), Value::Int(end), text("KNOWS"), Value::Map(vec![])];

@@ -52,7 +52,8 @@ impl Claim {
 /// # Errors
 /// Those of [`explain`].
 pub async fn find(connection: &mut Connection, server: &Server) -> Result<Option<Claim>> {
-    let query = format!("SHOW CONSTRAINTS YIELD name, labelsOrTypes WHERE name = '{NAME}' RETURN labelsOrTypes[0]");
+    let query =
+        format!("SHOW CONSTRAINTS YIELD name, labelsOrTypes WHERE name = '{NAME}' RETURN labelsOrTypes[0]");
     let rows = connect::all(connection, Some(&server.database), &query).await;
     let rows = rows.map_err(|cause| explain(&server.shown, cause))?;
     // One of a later version of lifeboat is a claim, too.
@@ -70,12 +71,16 @@ pub async fn take(connection: &mut Connection, server: &Server, drill: bool) -> 
     match alone(connection, server, &statement, &Params::default()).await {
         Ok(()) => Ok(()),
         Err(error) if error.message().contains("AlreadyExists") => {
-            let who = find(connection, server).await?.map_or_else(|| "another".to_owned(), |claim| claim.to_string());
+            let who = find(connection, server)
+                .await?
+                .map_or_else(|| "another".to_owned(), |claim| claim.to_string());
             Err(Error::new(
                 Kind::Unreachable,
                 format!("{} of {} is used by {who}", server.database, server.shown),
             )
-            .hint("wait until it is done; what was cut off is removed by --replace, or by a drill a day later"))
+            .hint(
+                "wait until it is done; what was cut off is removed by --replace, or by a drill a day later",
+            ))
         }
         Err(error) => Err(error),
     }

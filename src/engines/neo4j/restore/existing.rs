@@ -1,7 +1,7 @@
 //! What is at the target already: a restore goes into an empty database, and the source is never touched.
 
-use crate::bolt::{Connection, Params};
 use super::claim::{self, Claim};
+use crate::bolt::{Connection, Params};
 use crate::engines::neo4j::connect::{self, Server, explain, writing};
 use crate::engines::neo4j::graph::tally::quoted;
 use crate::engines::neo4j::reading::{self, cypher};
@@ -34,7 +34,8 @@ pub async fn held(connection: &mut Connection, server: &Server) -> Result<Held> 
     let failed = |cause| explain(&server.shown, cause);
     let database = Some(server.database.as_str());
     let rows = connect::all(connection, database, "MATCH (n) RETURN count(n)").await.map_err(failed)?;
-    let nodes = rows.first().and_then(|row| row.first()?.as_int()).and_then(|count| u64::try_from(count).ok());
+    let nodes =
+        rows.first().and_then(|row| row.first()?.as_int()).and_then(|count| u64::try_from(count).ok());
     let claim = claim::find(connection, server).await?;
     connection.begin(&connect::reading(database)).await.map_err(failed)?;
     let definitions = reading::statements(connection).await.map_err(failed)?.len();
@@ -62,17 +63,25 @@ pub fn check(server: &Server, held: &Held, origin: &Origin, options: &RestoreOpt
     if is_source && held.claim.is_none() {
         return Err(Error::new(
             Kind::Unreachable,
-            format!("the database {database} of {} is the source of this backup, and not empty", server.shown),
+            format!(
+                "the database {database} of {} is the source of this backup, and not empty",
+                server.shown
+            ),
         )
         .hint("restore it into another database or server; what is still in the source is not touched"));
     }
     if options.replace.is_empty() {
         let what = match &held.claim {
             Some(claim) => format!("is being restored into, or was when that was cut off ({claim})"),
-            None => format!("is not empty ({} nodes, {} constraints and indexes)", held.nodes, held.definitions),
+            None => {
+                format!("is not empty ({} nodes, {} constraints and indexes)", held.nodes, held.definitions)
+            }
         };
-        return Err(Error::new(Kind::Unreachable, format!("the database {database} of {} {what}", server.shown))
-            .hint(format!("restore into an empty database, or empty this one first: --replace {database}")));
+        return Err(Error::new(
+            Kind::Unreachable,
+            format!("the database {database} of {} {what}", server.shown),
+        )
+        .hint(format!("restore into an empty database, or empty this one first: --replace {database}")));
     }
     Ok(true)
 }
@@ -105,7 +114,12 @@ pub async fn empty(connection: &mut Connection, server: &Server, keep_definition
 ///
 /// # Errors
 /// Those of [`explain`].
-pub async fn alone(connection: &mut Connection, server: &Server, statement: &str, params: &Params) -> Result<()> {
+pub async fn alone(
+    connection: &mut Connection,
+    server: &Server,
+    statement: &str,
+    params: &Params,
+) -> Result<()> {
     let own = writing(Some(&server.database));
     let failed = |cause| explain(&server.shown, cause);
     connection.run_alone(statement, params, &own).await.map_err(failed)?;
@@ -144,7 +158,8 @@ mod tests {
             replace: replace.iter().map(|name| (*name).to_owned()).collect(),
             ..RestoreOptions::default()
         };
-        let of = |id: &str, held: &Held, replace: &[&str]| check(&server(id), held, &origin(), &options(replace));
+        let of =
+            |id: &str, held: &Held, replace: &[&str]| check(&server(id), held, &origin(), &options(replace));
         assert!(!of("other", &none, &[]).unwrap());
         assert!(!of("source", &none, &["neo4j"]).unwrap());
         assert!(of("other", &some, &["neo4j"]).unwrap());

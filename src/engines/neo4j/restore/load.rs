@@ -213,12 +213,12 @@ impl Worker {
 
     async fn nodes(&mut self, batch: Batch) -> Result<()> {
         let labels = batch.named.as_deref().unwrap_or(":$(row[1])");
-        let statement =
-            format!("UNWIND $rows AS row CREATE (n{labels}) SET n = row[2] RETURN row[0], id(n)");
+        let statement = format!("UNWIND $rows AS row CREATE (n{labels}) SET n = row[2] RETURN row[0], id(n)");
         let answer = self.rows(&statement, &batch.rows, batch.count).await?;
         let mut made = 0;
         for row in &answer {
-            let id = |column: usize| row.get(column).and_then(Value::as_int).and_then(|id| u64::try_from(id).ok());
+            let id =
+                |column: usize| row.get(column).and_then(Value::as_int).and_then(|id| u64::try_from(id).ok());
             if let (Some(from), Some(to)) = (id(0), id(1)) {
                 made += u64::from(self.ids.insert(from, to + 1));
             }
@@ -257,15 +257,17 @@ impl Worker {
             let (kind, properties) = (reader.skip()?, reader.skip()?);
             Ok((ends, kind, properties, reader.position()))
         };
-        let ((start, end), kind, properties, length) = read().map_err(|cause| {
-            Error::new(Kind::Failed, "a row in the making cannot be read").because(cause)
-        })?;
+        let ((start, end), kind, properties, length) = read()
+            .map_err(|cause| Error::new(Kind::Failed, "a row in the making cannot be read").because(cause))?;
         let mut encoder = Encoder::new(out);
         encoder.list_header(4);
         for id in [start, end] {
             let there = u64::try_from(id).ok().and_then(|id| self.ids.get(id));
             let there = there.and_then(|id| i64::try_from(id - 1).ok()).ok_or_else(|| {
-                Error::new(Kind::Damaged, format!("a relationship ends at the node {id}, which is not in the backup"))
+                Error::new(
+                    Kind::Damaged,
+                    format!("a relationship ends at the node {id}, which is not in the backup"),
+                )
             })?;
             encoder.int(there);
         }

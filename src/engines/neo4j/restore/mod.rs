@@ -95,7 +95,8 @@ impl Neo4j {
                 done.dangling
             ));
         }
-        let mut advice = vec![format!("{} constraints and indexes were made, and are online", done.definitions)];
+        let mut advice =
+            vec![format!("{} constraints and indexes were made, and are online", done.definitions)];
         if !options.staging && !done.users.is_empty() {
             advice.push(format!(
                 "users of the source, to be made again by CREATE USER: {}",
@@ -179,7 +180,8 @@ impl Neo4j {
         }
         loader.finish().await;
         let loaded = (&mut worker.0).await;
-        let loaded = loaded.map_err(|cause| Error::new(Kind::Failed, "the loader ended unexpectedly").because(cause))??;
+        let loaded = loaded
+            .map_err(|cause| Error::new(Kind::Failed, "the loader ended unexpectedly").because(cause))??;
         if refused {
             return Err(Error::new(Kind::Failed, "the loader ended early"));
         }
@@ -242,9 +244,7 @@ impl<'a> Selection<'a> {
 fn differs(inventory: &Inventory, counted: &Inventory) -> Result<()> {
     match inventory.differences(counted).first() {
         None => Ok(()),
-        Some(first) => {
-            Err(Error::new(Kind::Damaged, format!("the backup is not what was written: {first}")))
-        }
+        Some(first) => Err(Error::new(Kind::Damaged, format!("the backup is not what was written: {first}"))),
     }
 }
 
@@ -300,8 +300,10 @@ fn check_version(server: &Server) -> Result<()> {
 fn check_format(header: &Value) -> Result<()> {
     match header.get("format").and_then(Value::as_int) {
         Some(1) => Ok(()),
-        other => Err(Error::new(Kind::Damaged, format!("the export has the format {other:?}, and this reads 1"))
-            .hint("a newer lifeboat reads it")),
+        other => {
+            Err(Error::new(Kind::Damaged, format!("the export has the format {other:?}, and this reads 1"))
+                .hint("a newer lifeboat reads it"))
+        }
     }
 }
 
@@ -319,7 +321,12 @@ fn doubts(origin: &Origin, server: &Server, options: &RestoreOptions) -> Vec<Str
     doubts
 }
 
-fn nothing_done(target: String, mut inventory: Inventory, options: &RestoreOptions, warnings: Vec<String>) -> Restored {
+fn nothing_done(
+    target: String,
+    mut inventory: Inventory,
+    options: &RestoreOptions,
+    warnings: Vec<String>,
+) -> Restored {
     if options.schema_only {
         inventory.items.clear();
     }

@@ -18,7 +18,9 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 /// [`Kind::Damaged`] for a constraint that the data does not hold, [`Kind::Failed`] for an index that fails; those
 /// of [`explain`].
 pub async fn build(connection: &mut Connection, server: &Server, statements: &[Statement]) -> Result<()> {
-    for statement in statements.iter().filter(|s| s.constraint).chain(statements.iter().filter(|s| !s.constraint)) {
+    for statement in
+        statements.iter().filter(|s| s.constraint).chain(statements.iter().filter(|s| !s.constraint))
+    {
         alone(connection, server, &statement.create, &Params::default()).await.map_err(|error| {
             let what = if statement.constraint { "constraint" } else { "index" };
             // A server of another edition or version may not know the kind.
@@ -39,8 +41,11 @@ async fn online(connection: &mut Connection, server: &Server) -> Result<()> {
         let rows = connect::all(connection, Some(&server.database), STATES).await;
         let rows = rows.map_err(|cause| explain(&server.shown, cause))?;
         if let Some(failed) = rows.iter().find(|row| text(row, 1) == "FAILED") {
-            return Err(Error::new(Kind::Failed, format!("the index {} could not be built", text(failed, 0)))
-                .hint("SHOW INDEXES YIELD name, failureMessage tells why"));
+            return Err(Error::new(
+                Kind::Failed,
+                format!("the index {} could not be built", text(failed, 0)),
+            )
+            .hint("SHOW INDEXES YIELD name, failureMessage tells why"));
         }
         let Some(first) = rows.first() else { return Ok(()) };
         let percent = match first.get(2) {
