@@ -21,7 +21,7 @@ pub const USER: &str = "neo4j";
 /// Its password on a server that was started with `auth`; characters that need escaping somewhere.
 pub const PASSWORD: &str = r#"s3:cr/et@ %40\'"?#"#;
 
-/// How long a server may take to start: it needs 3 seconds of a processor, which others may use, too.
+/// How long a server may take to start: it needs 4 seconds of a processor, which others may use, too.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Bolt's preamble and four proposals: 5.8 down to 5.0, 4.4, and no others.
