@@ -106,9 +106,9 @@ impl Inbox {
         self.raw.end = (self.raw.end + bytes).min(self.buffer.len());
     }
 
-    /// Is more there than a read ahead should bring while a request is written?
+    /// Is more there (64 MiB) than should be read ahead while a request is written?
     pub(super) fn is_full(&self) -> bool {
-        self.raw.len() > 16 * FIRST
+        self.raw.len() > 256 * FIRST
     }
 }
 
