@@ -261,5 +261,6 @@ async fn the_server_ends_a_transaction_that_takes_too_long() {
     assert!(error.code().is_some_and(|code| code.contains("TransactionTimedOut")), "{error}");
     connection.rollback().await.unwrap();
     assert_eq!(one(&mut connection, "RETURN 4").await, Value::Int(4));
-    assert!(!format!("{connection:?}").contains(PASSWORD));
+    let shown = format!("{connection:?}");
+    assert!(!shown.contains(PASSWORD) && shown.len() < 500, "{shown}");
 }

@@ -24,7 +24,6 @@ pub(super) fn write(message: &[u8], out: &mut Vec<u8>) {
 }
 
 /// What came from the server: a buffer, in which the chunks of a message are moved together.
-#[derive(Debug)]
 pub(super) struct Inbox {
     buffer: Vec<u8>,
     /// The chunks of the message that were moved together so far.

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::packstream::{Encoder, Value};
-use super::{Auth, Begin, Config, Connection, Error, Params, chunk};
+use super::{Auth, Begin, Config, Connection, Encryption, Error, Params, chunk};
 
 const HELLO: u8 = 0x01;
 const RESET: u8 = 0x0F;
@@ -169,6 +169,19 @@ async fn what_is_no_bolt_5_server_is_named() {
     let garbage =
         refused(vec![version(8), Step::Expect(HELLO), Step::Bytes(vec![0, 2, 0xDF, 1, 0, 0])]).await;
     assert!(matches!(garbage, Error::Protocol { cause: Some(_), .. }), "{garbage}");
+}
+
+#[tokio::test]
+async fn tls_with_a_server_that_has_none_is_said_as_such() {
+    // One answers in its own way, and one closes.
+    for steps in [vec![Step::Raw(20, b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()), Step::Silence], vec![]] {
+        let (mut config, task) = server(steps).await;
+        config.encryption = Encryption::Unverified;
+        let error = Connection::open(&config).await.unwrap_err();
+        assert!(matches!(error, Error::Tls { .. }), "{error:?}");
+        assert!(error.hint().unwrap().contains("bolt://"), "{error}");
+        task.await.unwrap();
+    }
 }
 
 #[tokio::test]
