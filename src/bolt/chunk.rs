@@ -24,7 +24,6 @@ pub(super) fn write(message: &[u8], out: &mut Vec<u8>) {
 }
 
 /// What came from the server: a buffer, in which the chunks of a message are moved together.
-#[derive(Debug)]
 pub(super) struct Inbox {
     buffer: Vec<u8>,
     /// The chunks of the message that were moved together so far.
@@ -106,9 +105,9 @@ impl Inbox {
         self.raw.end = (self.raw.end + bytes).min(self.buffer.len());
     }
 
-    /// Is more there than a read ahead should bring while a request is written?
+    /// Is more there (64 MiB) than should be read ahead while a request is written?
     pub(super) fn is_full(&self) -> bool {
-        self.raw.len() > 16 * FIRST
+        self.raw.len() > 256 * FIRST
     }
 }
 

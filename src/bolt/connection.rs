@@ -1,6 +1,7 @@
 //! A connection, from the first byte to the last.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// After an error for which [`Error::leaves_connection`] is false it is of no more use. After any other the next
 /// request resets it by itself, and what was begun is rolled back by the server. Dropping a future of it in the
 /// middle does no harm either: what it had begun is reset before the next request.
-#[derive(Debug)]
 pub struct Connection {
     pub(super) wire: Wire,
     version: Version,
@@ -246,6 +246,22 @@ impl Connection {
         };
         let answer = self.read_answer(request).await?;
         self.success(request, answer)
+    }
+}
+
+/// Without its buffers: they have had the password.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("place", &self.wire.place)
+            .field("version", &self.version)
+            .field("agent", &self.agent)
+            .field("unanswered", &self.unanswered)
+            .field("transaction", &self.transaction)
+            .field("result", &self.result)
+            .field("failed", &self.failed)
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
     }
 }
 

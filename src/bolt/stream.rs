@@ -4,8 +4,9 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -15,11 +16,10 @@ use super::config::{Config, Encryption};
 use super::error::{Error, Result};
 use super::tls;
 
-/// A dead peer is asked for after so many seconds of silence, and so many seconds apart.
-const KEEPALIVE: u32 = 60;
+/// A silent peer is asked whether it is still there after so long, and so long apart.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// The bytes of a connection.
-#[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -52,10 +52,7 @@ impl Stream {
 }
 
 fn keepalive(tcp: &TcpStream) -> io::Result<()> {
-    setsockopt(tcp, sockopt::KeepAlive, &true)?;
-    setsockopt(tcp, sockopt::TcpKeepIdle, &KEEPALIVE)?;
-    setsockopt(tcp, sockopt::TcpKeepInterval, &KEEPALIVE)?;
-    Ok(())
+    SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))
 }
 
 impl AsyncRead for Stream {

@@ -169,3 +169,45 @@ pub(super) fn describe(error: &std::io::Error) -> Wrong {
         other => (other.to_string(), "check the server's TLS settings and log"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verifier(roots: &rcgen::Certificate) -> Verifier {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), roots.pem()).unwrap();
+        let mut config = Config::new("localhost", 7687);
+        config.encryption = Encryption::Verified;
+        config.roots = Some(file.path().to_owned());
+        Verifier::new(&config, Arc::new(ring::default_provider())).unwrap()
+    }
+
+    fn authority() -> rcgen::Certificate {
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_that_is_named_is_trusted_for_its_names_alone() {
+        let (mine, other) = (authority(), authority());
+        let verified = |trusted: &rcgen::Certificate, host: &str| {
+            let name = name(host).unwrap();
+            verifier(trusted).verify_server_cert(mine.der(), &[], &name, &[], UnixTime::now())
+        };
+        assert!(verified(&mine, "localhost").is_ok());
+        let elsewhere = verified(&mine, "elsewhere").unwrap_err();
+        let (what, _) = describe(&std::io::Error::other(elsewhere));
+        assert!(what.contains("is not for this host"), "{what}");
+        assert!(verified(&other, "localhost").is_err());
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (what, _) = certificates(file.path()).unwrap_err();
+        assert!(what.ends_with("it holds none"), "{what}");
+        assert!(certificates(Path::new("/nowhere/ca.pem")).unwrap_err().0.contains("/nowhere/ca.pem"));
+    }
+}

@@ -19,7 +19,6 @@ use super::stream::Stream;
 const KEPT: usize = 1 << 20;
 
 /// A connection that carries messages.
-#[derive(Debug)]
 pub(super) struct Wire {
     stream: Stream,
     /// The server, as messages name it.
@@ -62,6 +61,7 @@ impl Wire {
             return Err(self.protocol(format!("a request of {length} bytes is too long to be sent")));
         }
         chunk::write(&self.message, &mut self.out);
+        self.message.clear();
         self.message.shrink_to(KEPT);
         Ok(())
     }
