@@ -3,4 +3,6 @@
 pub mod admin;
 pub mod archive;
 pub mod bookmark;
+pub mod dump;
+pub mod service;
 pub mod tools;
