@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod drill;
+pub mod duty;
 pub mod engines;
 pub mod error;
 pub mod http;

@@ -37,6 +37,7 @@ use std::io::ErrorKind;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::duty;
 use crate::error::{Error, Explain as _, Kind};
 
 pub use context::Context;
@@ -163,7 +164,7 @@ pub async fn run(cli: Cli) -> u8 {
     log::show_debug_output(globals.verbose, globals.log_format);
     let (canceller, cancel) = crate::cancel::pair();
     let context = Context::new(globals, command.word(), cancel);
-    let signals = match signals::Signals::listen() {
+    let mut signals = match signals::Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return conclude(&context.ui, Err(error.into())),
     };
@@ -172,13 +173,34 @@ pub async fn run(cli: Cli) -> u8 {
             let outcome = Box::pin(command.run(&context)).await;
             // A child that was told to stop may take a moment; without us nobody would end it.
             crate::pipeline::child::settle().await;
+            // Nor would anybody start a database that was stopped for us.
+            duty::all_done().await;
             outcome
-        } => conclude(&context.ui, outcome),
+        } => conclude(&context.ui, owed(&context.ui, outcome)),
         signal = signals.second(canceller) => {
             crate::pipeline::child::kill_all();
+            tokio::select! {
+                () = duty::all_done() => {}
+                _ = signals.next() => {}
+            }
+            let _ = owed(&context.ui, Ok(()));
             Kind::Interrupted(signal).exit_code()
         }
     }
+}
+
+/// Adds what was owed and could not be done: shown, and the outcome of work that went well.
+fn owed(ui: &Ui, outcome: Outcome) -> Outcome {
+    duty::failures().into_iter().fold(outcome, |outcome, failure| {
+        let failure = Failure::from(failure);
+        match outcome {
+            Ok(()) => Err(failure),
+            Err(earlier) => {
+                ui.failure(&failure);
+                Err(earlier)
+            }
+        }
+    })
 }
 
 /// Shows what went wrong, if anything did. Returns the exit code.

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks the run to stop and clean up, the second ends the process.
+//! SIGINT and SIGTERM: the first asks the run to stop and clean up, the second ends the process. Only a duty (a
+//! database that has to be started again) is waited for even then, until a third.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -23,12 +24,13 @@ impl Signals {
     }
 
     /// Tells the first signal to `canceller`, and returns with the number of the second.
-    pub async fn second(mut self, canceller: Canceller) -> i32 {
+    pub async fn second(&mut self, canceller: Canceller) -> i32 {
         canceller.cancel(self.next().await);
         self.next().await
     }
 
-    async fn next(&mut self) -> i32 {
+    /// Waits for the next signal.
+    pub async fn next(&mut self) -> i32 {
         tokio::select! {
             Some(()) = self.int.recv() => SignalKind::interrupt().as_raw_value(),
             Some(()) = self.term.recv() => SignalKind::terminate().as_raw_value(),

@@ -59,11 +59,6 @@ impl Container {
         self.at
     }
 
-    /// True when the frame has come to its end, and its checksum was the right one.
-    pub(super) fn ended(&self) -> bool {
-        self.ended
-    }
-
     /// Takes the next bytes, and hands out what they decompress to.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ mod store;
 mod summary;
 mod tar;
 #[cfg(test)]
+pub(in crate::engines::neo4j) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use reader::ArchiveReader;
