@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::connect::{connect, explain, look, reading};
+use super::connect::{connect, explain, reading};
 use super::engine::{Neo4j, resolve};
 use super::graph::tally::quoted;
 use crate::bolt::Params;
@@ -50,12 +50,6 @@ impl Neo4j {
         server.start(false).await?;
         checked.map(|()| Some("neo4j-admin database check found nothing".to_owned()))
     }
-}
-
-/// The look of a resolved server, for messages.
-pub(super) async fn version_of(uri: &super::uri::Uri) -> Result<String> {
-    let mut connection = connect(uri).await?;
-    Ok(look(&mut connection, uri).await?.version)
 }
 
 /// A value as a check compares it.
