@@ -11,6 +11,7 @@ mod engine;
 pub mod ephemeral;
 mod export;
 pub mod graph;
+mod offline;
 pub mod options;
 mod preflight;
 pub mod reading;
