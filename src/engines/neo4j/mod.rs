@@ -4,5 +4,7 @@ pub mod admin;
 pub mod archive;
 pub mod bookmark;
 pub mod dump;
+pub mod layout;
+pub mod load;
 pub mod service;
 pub mod tools;
