@@ -11,6 +11,8 @@ mod engine;
 pub mod ephemeral;
 mod export;
 pub mod graph;
+pub mod layout;
+pub mod load;
 mod offline;
 pub mod options;
 mod preflight;
