@@ -30,6 +30,9 @@ pub struct Args {
     sharding: Sharding,
 }
 
+/// What the recovery point means.
+const LOST: &str = "What was written after its recovery point a source would lose now: nothing is kept between backups.\n";
+
 /// Prints a table and what is missed, or a `status` line for each source.
 pub async fn run(args: Args, context: &Context) -> Outcome {
     let sources = args.sharding.sources(context, &args.sources)?;
@@ -121,6 +124,10 @@ fn text(judged: &[(&str, Standing)], context: &Context) -> String {
         ]);
     }
     let mut text = table.render(context.ui.style());
+    // No engine archives a log between backups: the recovery point is as old as the backup, and that is said.
+    if judged.iter().any(|(_, standing)| standing.recovery_point_age.is_some()) {
+        text.push_str(LOST);
+    }
     for (name, standing) in judged {
         for miss in &standing.misses {
             text.push_str(&format!("{name} misses {}: {}\n", miss.objective, miss.message));

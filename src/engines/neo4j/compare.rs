@@ -62,7 +62,9 @@ fn compared(plan: &Inventory, found: &Inventory, same_version: bool) -> Comparis
     let key = |item: &Item| (item.kind.clone(), item.name.clone());
     let mut there: BTreeMap<_, &Item> = found.items.iter().map(|item| (key(item), item)).collect();
     let mut moved = 0;
-    for item in &plan.items {
+    // The files of a dump are not in the restored graph as such.
+    let graph = || plan.items.iter().filter(|item| item.kind != super::offline::STORE);
+    for item in graph() {
         comparison.items += 1;
         let difference = match there.remove(&key(item)) {
             None => Some("is missing".to_owned()),
@@ -75,9 +77,11 @@ fn compared(plan: &Inventory, found: &Inventory, same_version: bool) -> Comparis
             _ => comparison.differences.push(format!("{} {}: {difference}", item.kind, item.name)),
         }
     }
-    let unproven = plan.items.iter().any(|item| item.proof() == Some(BEFORE_STOP));
+    let unproven = graph().any(|item| item.proof() == Some(BEFORE_STOP));
+    // A server that was stopped already could not be counted.
+    let uncounted = graph().count() == 0 && plan.items.len() > graph().count();
     for item in there.into_values() {
-        match unproven {
+        match unproven || uncounted {
             true => moved += 1,
             false => comparison.differences.push(format!("{} {} is not in the backup", item.kind, item.name)),
         }
@@ -86,8 +90,15 @@ fn compared(plan: &Inventory, found: &Inventory, same_version: bool) -> Comparis
         comparison.notes.push(format!(
             "the source was written to between its count and its stop: contents cannot be compared exactly ({moved} of \
              {} items differ from the count)",
-            plan.items.len()
+            graph().count()
         ));
+    }
+    if uncounted {
+        comparison.notes.push(format!(
+            "the source was stopped already when it was dumped, so its graph was not counted: {moved} items were \
+             restored, and nothing is there to compare them with"
+        ));
+        return comparison;
     }
     definitions(plan, found, same_version, &mut comparison);
     comparison

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::connect::{self, major_minor};
+use super::dump::DUMP;
 use super::ephemeral::{self, Ephemeral};
 use super::export::GRAPH;
 use super::graph::counting::Counting;
@@ -72,7 +73,7 @@ impl Neo4j {
     /// # Errors
     /// [`Kind::Config`] when endpoint, method or options do not make sense.
     pub fn new(settings: &Settings) -> Result<Neo4j> {
-        let method = settings.choose_method(NAME, &["export"])?;
+        let method = settings.choose_method(NAME, &["export", "dump"])?;
         let options: Options = settings.read_options(NAME)?;
         options.check(method)?;
         // Reading a backup needs no server: then there is no URL.
@@ -143,7 +144,9 @@ impl Neo4j {
         }
         let database = origin.server.get("database").map_or("neo4j", String::as_str);
         let mut server = Ephemeral::prepare(&tool, &self.temporary_files(), database, raw_bytes)?;
-        if let Err(error) = server.start(true).await {
+        // Into the files of a dump's server the dump is loaded first.
+        let is_dump = origin.properties.get("method").and_then(serde_json::Value::as_str) == Some("dump");
+        if !is_dump && let Err(error) = server.start(true).await {
             let _ = server.stop().await;
             return Err(error);
         }
@@ -161,6 +164,11 @@ impl Neo4j {
     }
 }
 
+/// A backup of another method than the one that is configured now is read as what it is.
+fn is_dump(from: &BackupReader) -> bool {
+    from.object(DUMP).is_ok()
+}
+
 #[async_trait]
 impl Engine for Neo4j {
     fn name(&self) -> &'static str {
@@ -176,15 +184,24 @@ impl Engine for Neo4j {
     }
 
     async fn preflight(&self) -> Result<Vec<Finding>> {
-        self.preflight_export().await
+        match self.method {
+            "dump" => self.preflight_dump().await,
+            _ => self.preflight_export().await,
+        }
     }
 
     async fn backup(&self, sink: &Sink, progress: &Progress) -> Result<Captured> {
-        self.export(sink, progress).await
+        match self.method {
+            "dump" => self.backup_offline(sink, progress).await,
+            _ => self.export(sink, progress).await,
+        }
     }
 
     async fn recount(&self, from: &BackupReader) -> Result<Inventory> {
-        self.count_export(from).await
+        match is_dump(from) {
+            true => self.recount_offline(from).await,
+            false => self.count_export(from).await,
+        }
     }
 
     async fn restore(
@@ -194,7 +211,10 @@ impl Engine for Neo4j {
         target: &Target,
         options: &RestoreOptions,
     ) -> Result<Restored> {
-        self.import(from, origin, target, options).await
+        match is_dump(from) {
+            true => self.restore_offline(from, origin, target, options).await,
+            false => self.import(from, origin, target, options).await,
+        }
     }
 
     async fn compare(
@@ -248,7 +268,15 @@ impl Engine for Neo4j {
         self.check_structure(target).await
     }
 
-    fn by_hand(&self, print_object: &str, _: &serde_json::Value) -> Vec<String> {
+    fn by_hand(&self, print_object: &str, properties: &serde_json::Value) -> Vec<String> {
+        if properties.get("method").and_then(serde_json::Value::as_str) == Some("dump") {
+            let print = print_object.replace("OBJECT", DUMP);
+            return vec![
+                "set -euo pipefail   # the server is stopped, NEO4J_HOME and NEO4J_CONF are its own".to_owned(),
+                format!("{print} | sha256sum   # must be the sha256 of {DUMP}"),
+                format!("{print} | neo4j-admin database load --from-stdin DATABASE"),
+            ];
+        }
         let print = print_object.replace("OBJECT", GRAPH);
         vec![
             "set -euo pipefail".to_owned(),

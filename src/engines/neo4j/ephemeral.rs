@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use tokio::process::{Child, Command};
 
 use super::connect::{connect, look, writing};
+use super::layout::Layout;
 use super::tools::Tool;
 use super::uri::Uri;
 use crate::bolt::{self, Params};
@@ -132,6 +133,12 @@ impl Ephemeral {
     /// The tools, set to work on this server's store.
     pub fn tool(&self) -> &Tool {
         &self.tool
+    }
+
+    /// Where its databases are.
+    pub fn layout(&self) -> Layout {
+        let data = self.directory.join("data");
+        Layout { databases: data.join("databases"), transactions: data.join("transactions") }
     }
 
     /// The name of its database.

@@ -27,12 +27,24 @@ pub struct Options {
     pub home: Option<PathBuf>,
     /// For `dump`: the directory of its `neo4j.conf` (`NEO4J_CONF`); `conf` in the home by default.
     pub conf: Option<PathBuf>,
+    /// For `dump`: how the server that a backup is restored to is stopped and started.
+    pub target: Commands,
     /// For `dump`: leave out the database `system` (users and roles).
     pub without_system: bool,
     /// For `backup`: the server's backup address (`host:6362`); the URL's host by default.
     pub backup_from: Option<String>,
     /// For `backup`: a directory that is kept; differential backups are added to the chain in it.
     pub backup_directory: Option<PathBuf>,
+}
+
+/// How another server is stopped and started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Commands {
+    /// The command that stops it, as a list of words; empty: it is stopped already.
+    pub stop: Vec<String>,
+    /// The command that starts it.
+    pub start: Vec<String>,
 }
 
 const ATTEMPTS: u32 = 3;
@@ -53,6 +65,12 @@ impl Options {
             return wrong(
                 "options.stop and options.start go together: what is stopped has to be started again",
                 "give both, as in stop = [\"systemctl\", \"stop\", \"neo4j\"]",
+            );
+        }
+        if self.target.stop.is_empty() != self.target.start.is_empty() {
+            return wrong(
+                "options.target.stop and options.target.start go together: what is stopped has to be started again",
+                "give both, or leave both out and stop the server yourself",
             );
         }
         for (name, command) in [("stop", &self.stop), ("start", &self.start)] {
