@@ -181,6 +181,32 @@ fn label_set(sorted: &[&str]) -> String {
     sorted.iter().map(|label| format!(":{}", quoted(label))).collect()
 }
 
+/// The labels in the name of an item of nodes: the other way round.
+pub fn labels(set: &str) -> Vec<String> {
+    let (mut labels, mut rest) = (Vec::new(), set);
+    while let Some(label) = rest.strip_prefix(':') {
+        let Some(quoted) = label.strip_prefix('`') else {
+            let end = label.find(':').unwrap_or(label.len());
+            labels.push(label[..end].to_owned());
+            rest = &label[end..];
+            continue;
+        };
+        // A backtick that is doubled is one of the name.
+        let mut name = String::new();
+        let mut letters = quoted.char_indices().peekable();
+        rest = "";
+        while let Some((at, letter)) = letters.next() {
+            if letter == '`' && letters.next_if(|(_, next)| *next == '`').is_none() {
+                rest = &quoted[at + 1..];
+                break;
+            }
+            name.push(letter);
+        }
+        labels.push(name);
+    }
+    labels
+}
+
 /// A name in Cypher: as it is when it is a plain identifier, else in backticks (Cypher manual, "Naming rules").
 pub fn quoted(name: &str) -> String {
     let mut letters = name.chars();
@@ -287,5 +313,8 @@ mod tests {
         assert_eq!(quoted("Größe"), "`Größe`");
         assert_eq!(quoted("2x"), "`2x`");
         assert_eq!(label_set(&["A", "b c"]), ":A:`b c`");
+        for set in [&["A", "b c"][..], &["x`:`y", "a:b", "``", "Z"], &[], &["`"]] {
+            assert_eq!(labels(&label_set(set)), set);
+        }
     }
 }
