@@ -21,3 +21,4 @@ pub mod neo4j_process;
 pub mod postgres;
 pub mod proxy;
 pub mod s3;
+pub mod tripwire;
