@@ -126,7 +126,8 @@ pub fn explain(shown: &str, error: bolt::Error) -> Error {
             .because(error).hint("look into the server's log, and try again"),
         Bolt::Connect { .. } => unreachable(format!("{shown} cannot be reached")).because(error)
             .hint("check host and port, that Neo4j runs, and the network between"),
-        _ => Error::new(Kind::Failed, format!("{shown} answers what cannot be understood")).because(error),
+        _ => Error::new(Kind::Failed, format!("{shown} answers what cannot be understood")).because(error)
+            .hint("check that this is the port of Bolt; a server that is newer may need a newer lifeboat"),
     }
 }
 
