@@ -3,7 +3,8 @@
 #
 #   NEO4J_HOME   where data, logs, run and the like are; default: the parent of bin
 #   NEO4J_CONF   the directory with neo4j.conf; default: $NEO4J_HOME/conf
-#   JAVA_HOME    the Java to use; default: the first on the PATH that is new enough
+#   JAVA_HOME    the Java to use; default: its own if it has one, else the
+#                first on the PATH that is new enough
 #   HEAP_SIZE    the heap, such as 512m; without it, small
 #   JAVA_OPTS    more arguments for Java
 #
@@ -13,6 +14,8 @@ set -euo pipefail
 program=${0##*/}
 # The jars are beside this file, wherever NEO4J_HOME is.
 lib=$(dirname -- "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=java.sh
+source "$lib/java.sh"
 export NEO4J_HOME=${NEO4J_HOME:-${lib%/*}}
 export NEO4J_CONF=${NEO4J_CONF:-$NEO4J_HOME/conf}
 
@@ -48,17 +51,24 @@ heap() {
   [[ $size =~ ^[0-9]+[kKmMgG]?$ ]] || fail "not a whole size of a heap: $1"
 }
 
+# choose_java: sets $found and $major
+choose_java() {
+  local minimum
+  # One that came along, unless another is asked for
+  if [[ -z ${JAVA_HOME:-} && -x ${lib%/*}/java/bin/java ]]; then local JAVA_HOME=${lib%/*}/java; fi
+  read -r minimum <"$lib/java-minimum"
+  find_java "$minimum" || fail "needs Java $minimum or newer: install it, or set JAVA_HOME"
+}
+
 # java_command ARCHIVE: sets $command, up to the name of the class. ARCHIVE names the
 # archive of loaded classes, which makes the start faster; it fits one Java alone.
 java_command() {
-  local minimum jars classpath
-  source "$lib/java.sh"
-  read -r minimum <"$lib/java-minimum"
-  find_java "$minimum" || fail "needs Java $minimum or newer: install it, or set JAVA_HOME"
-  command=("$found" -XX:TieredStopAtLevel=1 -Xlog:disable -Xlog:all=error:stderr -Dfile.encoding=UTF-8
+  local classpath
+  choose_java
+  command=("$found" -XX:TieredStopAtLevel=1 -Xlog:disable -Dfile.encoding=UTF-8
     --add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/java.io=ALL-UNNAMED
     --add-opens=java.base/sun.nio.ch=ALL-UNNAMED)
-  if ((major >= 22)); then command+=(--enable-native-access=ALL-UNNAMED); fi
+  if ((major >= 24)); then command+=(--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow); fi
   if [[ -r $lib/cds/$1.jsa && -r $lib/cds/java && $(java_identity "$found") == "$(<"$lib/cds/java")" ]]; then
     command+=("-XX:SharedArchiveFile=$lib/cds/$1.jsa")
   fi

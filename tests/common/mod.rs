@@ -3,6 +3,7 @@
 
 pub mod bad_input;
 pub mod bad_mongo;
+pub mod certificates;
 pub mod cli;
 pub mod fingerprint;
 pub mod fingerprint_mongo;
@@ -14,6 +15,7 @@ pub mod mongo;
 pub mod mongo_load;
 pub mod mongo_process;
 pub mod mongo_world;
+pub mod neo4j_process;
 pub mod postgres;
 pub mod proxy;
 pub mod s3;

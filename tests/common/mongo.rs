@@ -7,13 +7,14 @@
 use std::future::Future;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::{Client, options::ClientOptions};
 
+use super::certificates::{authority, certify};
 use super::mongo_process::{Directory, Process};
 use super::postgres::unique;
 
@@ -388,7 +389,8 @@ impl Mongod {
     }
 }
 
-fn free_port() -> u16 {
+/// A port below those that the kernel gives to clients.
+pub fn free_port() -> u16 {
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     std::iter::repeat_with(|| fastrand::u16(20000..32000)).take(1000).find(free).expect("a free port")
 }
@@ -397,27 +399,4 @@ fn free_port() -> u16 {
 fn blocking<T: Send>(future: impl Future<Output = T> + Send) -> T {
     let run = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
     std::thread::scope(|scope| scope.spawn(run).join().unwrap())
-}
-
-fn authority() -> rcgen::CertificateParams {
-    let mut authority = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    authority.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
-    authority.distinguished_name.push(rcgen::DnType::CommonName, "lifeboat tests");
-    authority
-}
-
-/// Writes `ca.pem`, `ca.key` and `server.pem` with key and certificate for 127.0.0.1.
-fn certify(directory: &Path) {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let authority = authority();
-    std::fs::write(directory.join("ca.key"), key.serialize_pem()).unwrap();
-    std::fs::write(directory.join("ca.pem"), authority.self_signed(&key).unwrap().pem()).unwrap();
-    let issuer = rcgen::Issuer::new(authority, key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let names = ["127.0.0.1", "localhost"].map(str::to_owned).to_vec();
-    let mut server = rcgen::CertificateParams::new(names).unwrap();
-    server.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
-    let pem = server.signed_by(&key, &issuer).unwrap().pem() + &key.serialize_pem();
-    std::fs::write(directory.join("server.pem"), pem).unwrap();
 }
