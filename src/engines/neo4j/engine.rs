@@ -272,7 +272,8 @@ impl Engine for Neo4j {
         if properties.get("method").and_then(serde_json::Value::as_str) == Some("dump") {
             let print = print_object.replace("OBJECT", DUMP);
             return vec![
-                "set -euo pipefail   # the server is stopped, NEO4J_HOME and NEO4J_CONF are its own".to_owned(),
+                "set -euo pipefail   # the server is stopped, NEO4J_HOME and NEO4J_CONF are its own"
+                    .to_owned(),
                 format!("{print} | sha256sum   # must be the sha256 of {DUMP}"),
                 format!("{print} | neo4j-admin database load --from-stdin DATABASE"),
             ];

@@ -35,7 +35,9 @@ impl Neo4j {
             let mut restored = self.load_into(&place, from, origin, options).await?;
             let began = std::time::Instant::now();
             options.cancel.guard(server.start(false)).await?;
-            restored.phases.push(crate::engines::Phase { name: "start".into(), seconds: began.elapsed().as_secs_f64() });
+            restored
+                .phases
+                .push(crate::engines::Phase { name: "start".into(), seconds: began.elapsed().as_secs_f64() });
             return Ok(restored);
         }
         let Some(home) = Home::of(&target.endpoint)? else {
@@ -75,8 +77,11 @@ impl Neo4j {
     ) -> Result<Restored> {
         let database = &place.database;
         if let Some(other) = options.replace.iter().find(|name| *name != database && **name != SYSTEM) {
-            return Err(Error::new(Kind::Usage, format!("--replace {other}: nothing is restored into {other}"))
-                .hint(format!("what is restored is {database}")));
+            return Err(Error::new(
+                Kind::Usage,
+                format!("--replace {other}: nothing is restored into {other}"),
+            )
+            .hint(format!("what is restored is {database}")));
         }
         let inventory = options.cancel.guard(from.inventory()).await?;
         let request = |object, name, replace, transaction| Request {
@@ -126,17 +131,20 @@ impl Neo4j {
         }
         outcome?;
         let raw = from.progress().raw() - before;
-        let (phases, warnings) = done.into_iter().fold((Vec::new(), Vec::new()), |(mut phases, mut warnings), loaded| {
-            phases.extend(loaded.phases);
-            warnings.extend(loaded.warnings);
-            (phases, warnings)
-        });
+        let (phases, warnings) =
+            done.into_iter().fold((Vec::new(), Vec::new()), |(mut phases, mut warnings), loaded| {
+                phases.extend(loaded.phases);
+                warnings.extend(loaded.warnings);
+                (phases, warnings)
+            });
         let mut restored = restored(shown, inventory, raw, phases, warnings);
         if place.service.is_none() && !options.staging {
             restored.advice.push("start the server: the dump is in its files".to_owned());
         }
         if !options.globals && !options.staging {
-            restored.advice.push("users and roles were not restored (--globals does, with --replace system)".to_owned());
+            restored
+                .advice
+                .push("users and roles were not restored (--globals does, with --replace system)".to_owned());
         }
         Ok(restored)
     }
@@ -160,8 +168,10 @@ fn check_options(options: &RestoreOptions) -> Result<()> {
     ];
     match named.iter().find(|(given, _)| *given) {
         None => Ok(()),
-        Some((_, name)) => Err(Error::new(Kind::Usage, format!("{name} is not for dumps of Neo4j: they are restored whole"))
-            .hint("an export can be restored in part")),
+        Some((_, name)) => {
+            Err(Error::new(Kind::Usage, format!("{name} is not for dumps of Neo4j: they are restored whole"))
+                .hint("an export can be restored in part"))
+        }
     }
 }
 
