@@ -177,6 +177,7 @@ async fn proven(
             Error::new(Kind::Config, what).hint("NEO4J_HOME and NEO4J_CONF have to be those of the server")
         );
     }
+    agree(&summary, &directories)?;
     progress.phase("check");
     let began = Instant::now();
     let guarded = request.cancel.guard(async {
@@ -200,6 +201,18 @@ async fn proven(
     owner::hand_over(&layout.databases, &directories)?;
     phases.push(Phase { name: "check".into(), seconds: began.elapsed().as_secs_f64() });
     Ok(Loaded { summary, info, phases, warnings: admin::warnings(&messages) })
+}
+
+/// Looks whether every file of the dump is there in its size: the tool's word for it is not enough.
+fn agree(summary: &Summary, directories: &[PathBuf; 2]) -> Result<()> {
+    for entry in &summary.entries {
+        let sizes = directories.iter().filter_map(|directory| directory.join(&entry.name).metadata().ok());
+        if !sizes.map(|found| found.len()).any(|bytes| bytes == entry.bytes) {
+            let what = format!("{} of the dump is not there after it was loaded, or not whole", entry.name);
+            return Err(Error::new(Kind::Damaged, what).hint("look at the disk, and restore again"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
