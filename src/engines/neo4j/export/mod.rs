@@ -63,10 +63,14 @@ impl Neo4j {
             attempt += 1;
         };
         let tally = &exported.read.tally;
-        let warnings = match exported.consistent {
+        let mut warnings = match exported.consistent {
             true => Vec::new(),
             false => vec![fuzzy(&server, attempts, tally.dangling())],
         };
+        // Right for a new database; more often it is another one than was meant, or a volume that is not mounted.
+        if tally.nodes() == 0 && exported.read.statements.is_empty() {
+            warnings.push(format!("the database {} is empty: nothing is in the backup", server.database));
+        }
         Ok(Captured {
             inventory: inventory(tally, exported.read.statements.iter().map(|s| s.definition()).collect()),
             recovery_point: RecoveryPoint { time: exported.time, position: Some(exported.bookmark) },
