@@ -95,6 +95,29 @@ pub async fn examine(request: &Request<'_>, from: &BackupReader) -> Result<Summa
     Ok(summary)
 }
 
+/// Looks whether the database may be made: its server is stopped, and it is not there or is to be replaced. For a
+/// server that others stop, before a dump is read for nothing.
+///
+/// # Errors
+/// [`Kind::Unreachable`] when it may not.
+pub async fn ready(request: &Request<'_>) -> Result<()> {
+    let Request { tool, layout, database, .. } = request;
+    let directories = layout.of_database(database);
+    if directories[0].exists() {
+        refuse_in_use(database, tool.info(database, Some(&directories[0])).await)?;
+    }
+    refuse_existing(request, &directories)
+}
+
+fn refuse_existing(request: &Request<'_>, directories: &[PathBuf; 2]) -> Result<()> {
+    let database = request.database;
+    if directories.iter().any(|directory| directory.exists()) && !request.replace {
+        return Err(Error::new(Kind::Unreachable, format!("the database {database} exists"))
+            .hint(format!("replace it by --replace {database}")));
+    }
+    Ok(())
+}
+
 /// Loads a dump that [`examine`] found whole. The server must be stopped.
 ///
 /// # Errors
@@ -118,10 +141,7 @@ pub async fn load(
         warnings
             .push(format!("an earlier restore of {database} was killed: what it had left was undone first"));
     }
-    if directories.iter().any(|directory| directory.exists()) && !request.replace {
-        return Err(Error::new(Kind::Unreachable, format!("the database {database} exists"))
-            .hint(format!("replace it by --replace {database}")));
-    }
+    refuse_existing(request, &directories)?;
     let aside = Aside::put(layout, database, lock)?;
     let outcome = proven(request, from, examined, progress).await;
     match outcome.and_then(|loaded| aside.commit().map(|()| loaded)) {

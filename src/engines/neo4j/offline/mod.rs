@@ -123,6 +123,7 @@ impl Neo4j {
         };
         let counting = began.elapsed().as_secs_f64();
         let time = self.clock(counted.as_ref()).await?;
+        progress.expect_raw(0);
         let dumped = dump::dump(&request, sink, progress, answering(&self.uri)).await?;
         Ok(captured(&tool, &database, counted, dumped, (time, counting)))
     }

@@ -105,6 +105,12 @@ impl Neo4j {
         if options.dry_run {
             return Ok(restored(shown, inventory, 0, Vec::new(), Vec::new()));
         }
+        if place.service.is_none() {
+            for request in &wanted {
+                load::ready(request).await?;
+            }
+        }
+        place.layout.make()?;
         let before = from.progress().raw();
         let mut examined = Vec::new();
         from.progress().phase("check");
