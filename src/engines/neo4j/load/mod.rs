@@ -74,6 +74,7 @@ pub async fn examine(request: &Request<'_>, from: &BackupReader) -> Result<Summa
     let mut reader = ArchiveReader::new()?;
     while let Some(bytes) = request.cancel.guard(stream.next()).await? {
         reader.feed(&bytes)?;
+        from.progress().add_raw(bytes.len() as u64);
     }
     let summary = reader.finish()?;
     let directory = &request.layout.databases;

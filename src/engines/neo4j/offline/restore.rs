@@ -47,6 +47,13 @@ impl Neo4j {
             )
             .hint("on that machine: --to file:///var/lib/neo4j (its home); or restore an export"));
         };
+        if !home.home.is_dir() {
+            return Err(Error::new(
+                Kind::Config,
+                format!("there is no Neo4j home at {}", home.home.display()),
+            )
+            .hint("name the directory that is NEO4J_HOME, as in --to file:///var/lib/neo4j"));
+        }
         let environment = home.environment(&self.settings.host.environment);
         let tool = tools::find(self.settings.endpoint.tools.as_deref(), &environment).await?;
         let named = target.database.clone().or_else(|| origin.server.get("database").cloned());
@@ -111,9 +118,12 @@ impl Neo4j {
             }
         }
         place.layout.make()?;
-        let before = from.progress().raw();
         let mut examined = Vec::new();
+        let objects: Result<Vec<u64>> =
+            wanted.iter().map(|request| Ok(from.object(request.object)?.raw_bytes)).collect();
+        let raw: u64 = objects?.into_iter().sum();
         from.progress().phase("check");
+        from.progress().expect_raw(raw);
         for request in &wanted {
             examined.push(load::examine(request, from).await?);
         }
@@ -121,6 +131,7 @@ impl Neo4j {
             Some(service) => Some(service.stop().await?),
             None => None,
         };
+        from.progress().expect_raw(raw);
         let mut done: Vec<Loaded> = Vec::new();
         let mut outcome = Ok(());
         for (request, summary) in wanted.iter().zip(&examined) {
@@ -136,7 +147,6 @@ impl Neo4j {
             stopped.start(|| async { true }).await?;
         }
         outcome?;
-        let raw = from.progress().raw() - before;
         let (phases, warnings) =
             done.into_iter().fold((Vec::new(), Vec::new()), |(mut phases, mut warnings), loaded| {
                 phases.extend(loaded.phases);
