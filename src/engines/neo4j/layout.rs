@@ -46,8 +46,8 @@ impl Layout {
     fn of(home: &Path, text: &str) -> Result<Layout> {
         let setting = |last: &str| -> Result<Option<PathBuf>> {
             let keys = [format!("server.directories.{last}"), format!("dbms.directories.{last}")];
-            let lines = text.lines().filter_map(|line| line.split_once('='));
-            let found = lines.filter(|(key, _)| keys.contains(&key.trim().to_owned())).last();
+            let mut lines = text.lines().filter_map(|line| line.split_once('='));
+            let found = lines.rfind(|(key, _)| keys.contains(&key.trim().to_owned()));
             let Some((key, value)) = found else { return Ok(None) };
             let value = value.trim();
             if value.starts_with("$(") || value.is_empty() {
