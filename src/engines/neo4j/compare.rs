@@ -28,7 +28,7 @@ impl Neo4j {
         let uri = uri.with_database(database);
         let mut connection = connect(&uri).await?;
         let server = look(&mut connection, &uri).await?;
-        progress.expect_raw(plan.totals().bytes);
+        progress.expect_raw(expected(plan));
         let begin = reading(uri.database.as_deref());
         let mut reader =
             Reader { connection: &mut connection, server: &server, begin, stop: Stop::default() };
@@ -45,6 +45,13 @@ impl Neo4j {
         let same_version = origin.server.get("version") == Some(&server.version);
         Ok(compared(plan, &found, same_version))
     }
+}
+
+/// About how many bytes of records will come: what is counted of each, with its ids and headers.
+fn expected(plan: &Inventory) -> u64 {
+    const HEADERS: u64 = 17;
+    let graph = plan.items.iter().filter(|item| item.kind != super::offline::STORE);
+    graph.map(|item| item.bytes + item.rows * HEADERS).sum()
 }
 
 async fn offline(
