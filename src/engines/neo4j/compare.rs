@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::connect::{connect, explain, look, reading};
+use super::connect::{connect, explain, look};
 use super::engine::{Neo4j, resolve};
 use super::graph::counting::inventory;
 use super::reading::{Output, Reader, Stop};
@@ -29,9 +29,7 @@ impl Neo4j {
         let mut connection = connect(&uri).await?;
         let server = look(&mut connection, &uri).await?;
         progress.expect_raw(expected(plan));
-        let begin = reading(uri.database.as_deref());
-        let mut reader =
-            Reader { connection: &mut connection, server: &server, begin, stop: Stop::default() };
+        let reader = Reader::open(&uri, &server, None, self.readers(), Stop::default()).await?;
         let read = reader.graph(&mut Output::Nowhere(progress)).await?;
         let read = read.ok_or_else(|| Error::new(Kind::Failed, "the reading was stopped"))?;
         let found = inventory(&read.tally, read.statements.iter().map(|s| s.definition()).collect());

@@ -32,6 +32,9 @@ pub const NAME: &str = "neo4j";
 /// Where the password of a connection comes from when neither the configuration nor the URL has it.
 const PASSWORD: &str = "NEO4J_PASSWORD";
 
+/// Connections that read at once, where the source does not say.
+const READERS: usize = 4;
+
 /// A throwaway server that a drill has made.
 type Throwaway = Arc<AsyncMutex<Ephemeral>>;
 
@@ -87,6 +90,11 @@ impl Neo4j {
     /// A connection to the source.
     pub(super) async fn connect(&self) -> Result<Connection> {
         connect::connect(&self.uri).await
+    }
+
+    /// Connections that read at once.
+    pub(super) fn readers(&self) -> usize {
+        self.options.readers.unwrap_or_else(|| self.settings.host.threads.clamp(1, READERS)).max(1)
     }
 
     /// Reads a stored export to its end and counts it.
