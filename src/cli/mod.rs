@@ -101,7 +101,7 @@ commands! {
     }
 }
 
-/// Backups that are proven: PostgreSQL and MongoDB to S3 and back, kept by policy, restored in drills
+/// Backups that are proven: PostgreSQL, MongoDB and Neo4j to S3 and back, kept by policy, restored in drills
 /// that measure RTO and RPO.
 #[derive(Debug, Parser)]
 #[command(

@@ -31,7 +31,8 @@ pub struct Args {
 }
 
 /// What the recovery point means.
-const LOST: &str = "What was written after its recovery point a source would lose now: nothing is kept between backups.\n";
+const LOST: &str =
+    "What was written after its recovery point a source would lose now: nothing is kept between backups.\n";
 
 /// Prints a table and what is missed, or a `status` line for each source.
 pub async fn run(args: Args, context: &Context) -> Outcome {

@@ -32,6 +32,9 @@ pub const NAME: &str = "neo4j";
 /// Where the password of a connection comes from when neither the configuration nor the URL has it.
 const PASSWORD: &str = "NEO4J_PASSWORD";
 
+/// Connections that read at once, where the source does not say.
+const READERS: usize = 4;
+
 /// A throwaway server that a drill has made.
 type Throwaway = Arc<AsyncMutex<Ephemeral>>;
 
@@ -87,6 +90,11 @@ impl Neo4j {
     /// A connection to the source.
     pub(super) async fn connect(&self) -> Result<Connection> {
         connect::connect(&self.uri).await
+    }
+
+    /// Connections that read at once.
+    pub(super) fn readers(&self) -> usize {
+        self.options.readers.unwrap_or_else(|| self.settings.host.threads.clamp(1, READERS)).max(1)
     }
 
     /// Reads a stored export to its end and counts it.
@@ -272,7 +280,8 @@ impl Engine for Neo4j {
         if properties.get("method").and_then(serde_json::Value::as_str) == Some("dump") {
             let print = print_object.replace("OBJECT", DUMP);
             return vec![
-                "set -euo pipefail   # the server is stopped, NEO4J_HOME and NEO4J_CONF are its own".to_owned(),
+                "set -euo pipefail   # the server is stopped, NEO4J_HOME and NEO4J_CONF are its own"
+                    .to_owned(),
                 format!("{print} | sha256sum   # must be the sha256 of {DUMP}"),
                 format!("{print} | neo4j-admin database load --from-stdin DATABASE"),
             ];

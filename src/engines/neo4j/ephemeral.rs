@@ -68,7 +68,7 @@ impl Ephemeral {
         }
         let mut tool = tool.clone();
         tool.environment.insert("NEO4J_CONF".to_owned(), directory.join("conf").display().to_string());
-        Ok(Ephemeral {
+        let prepared = Ephemeral {
             directory,
             tool,
             database: database.to_owned(),
@@ -79,7 +79,10 @@ impl Ephemeral {
                 std::iter::repeat_with(fastrand::alphanumeric).take(32).collect::<String>(),
             ),
             has_password: false,
-        })
+        };
+        // Before anything is loaded: without it neo4j-admin works on the store of its own home.
+        prepared.configure()?;
+        Ok(prepared)
     }
 
     /// Starts the server, and waits until it answers. Does nothing when it runs. While nobody was told of its port,
@@ -174,10 +177,15 @@ impl Ephemeral {
         Ok(())
     }
 
-    async fn start_once(&mut self) -> Result<()> {
-        let (conf, log) = (self.directory.join("conf/neo4j.conf"), self.directory.join("logs/console.log"));
+    fn configure(&self) -> Result<()> {
+        let conf = self.directory.join("conf/neo4j.conf");
         std::fs::write(&conf, self.configuration())
-            .explain(Kind::Unreachable, || format!("cannot write {}", conf.display()))?;
+            .explain(Kind::Unreachable, || format!("cannot write {}", conf.display()))
+    }
+
+    async fn start_once(&mut self) -> Result<()> {
+        let log = self.directory.join("logs/console.log");
+        self.configure()?;
         let output = std::fs::File::create(&log)
             .explain(Kind::Unreachable, || format!("cannot write {}", log.display()))?;
         let errors =

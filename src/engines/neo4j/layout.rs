@@ -3,6 +3,7 @@
 //! Source: Neo4j's configuration settings `server.directories.*` (5.x) and `dbms.directories.*` (4.x).
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Explain as _, Kind, Result};
@@ -45,8 +46,8 @@ impl Layout {
     fn of(home: &Path, text: &str) -> Result<Layout> {
         let setting = |last: &str| -> Result<Option<PathBuf>> {
             let keys = [format!("server.directories.{last}"), format!("dbms.directories.{last}")];
-            let lines = text.lines().filter_map(|line| line.split_once('='));
-            let found = lines.filter(|(key, _)| keys.contains(&key.trim().to_owned())).last();
+            let mut lines = text.lines().filter_map(|line| line.split_once('='));
+            let found = lines.rfind(|(key, _)| keys.contains(&key.trim().to_owned()));
             let Some((key, value)) = found else { return Ok(None) };
             let value = value.trim();
             if value.starts_with("$(") || value.is_empty() {
@@ -60,6 +61,33 @@ impl Layout {
         Ok(Layout { databases: data.join("databases"), transactions })
     }
 
+    /// Makes the directories of a home that was never started. They get the owner of what they are made in.
+    ///
+    /// # Errors
+    /// [`Kind::Config`] when the home itself is not there, or nothing can be made in it.
+    pub fn make(&self) -> Result<()> {
+        for directory in [&self.databases, &self.transactions] {
+            let there = directory.ancestors().find(|path| path.is_dir()).unwrap_or(directory);
+            // A name that is wrong would otherwise become a home.
+            if directory.ancestors().take(3).all(|path| path != there) {
+                return Err(Error::new(
+                    Kind::Config,
+                    format!("there is no Neo4j home at {}", there.display()),
+                )
+                .hint("name the directory that is NEO4J_HOME"));
+            }
+            let unmade = || format!("cannot make {}", directory.display());
+            let owner = std::fs::metadata(there).explain(Kind::Config, unmade)?;
+            std::fs::create_dir_all(directory).explain(Kind::Config, unmade)?;
+            let made = directory.ancestors().take_while(|path| *path != there);
+            for path in made.filter(|_| nix::unistd::geteuid().is_root()) {
+                std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
+                    .explain(Kind::Config, unmade)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The directories of a database: its store, and its transaction logs.
     pub fn of_database(&self, database: &str) -> [PathBuf; 2] {
         [self.databases.join(database), self.transactions.join(database)]
@@ -69,6 +97,17 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fresh_home_gets_its_directories_and_a_wrong_one_none() {
+        let at = tempfile::tempdir().unwrap();
+        let layout = Layout::of(at.path(), "").unwrap();
+        layout.make().unwrap();
+        assert!(layout.databases.is_dir() && layout.transactions.is_dir());
+        let wrong = Layout::of(&at.path().join("typo"), "").unwrap();
+        assert_eq!(wrong.make().unwrap_err().kind(), Kind::Config);
+        assert!(!at.path().join("typo").exists());
+    }
 
     fn of(text: &str) -> Layout {
         Layout::of(Path::new("/n"), text).unwrap()

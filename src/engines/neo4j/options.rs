@@ -13,6 +13,8 @@ use crate::error::{Error, Kind, Result};
 pub struct Options {
     /// How often an export is tried until nothing is committed meanwhile; 3 by default.
     pub attempts: Option<u32>,
+    /// Connections that read at once; as many as there are threads, and 4 at most, by default.
+    pub readers: Option<usize>,
     /// Seconds that an attempt after the first waits at most for writers to pause; 30 by default.
     pub quiet_wait_seconds: Option<u64>,
     /// Whether an export lists the users (their passwords cannot be read).
@@ -60,6 +62,12 @@ impl Options {
         let wrong = |message: &str, hint: &str| Err(Error::new(Kind::Config, message).hint(hint));
         if self.attempts == Some(0) {
             return wrong("options.attempts: an export needs at least 1 attempt", "leave it out for 3");
+        }
+        if self.readers.is_some_and(|readers| readers == 0 || readers > 64) {
+            return wrong(
+                "options.readers: there can be 1 to 64",
+                "leave it out for one a thread, and 4 at most",
+            );
         }
         if self.stop.is_empty() != self.start.is_empty() {
             return wrong(

@@ -80,7 +80,6 @@ impl Tar {
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let took = self.step(bytes)?;
-            self.at += took as u64;
             bytes = &bytes[took..];
         }
         Ok(())
@@ -92,6 +91,7 @@ impl Tar {
             State::Header | State::End(_) => {
                 let took = bytes.len().min(BLOCK - self.block.len());
                 self.block.extend_from_slice(&bytes[..took]);
+                self.at += took as u64;
                 if self.block.len() == BLOCK {
                     self.block_is_full()?;
                     self.block.clear();
@@ -101,6 +101,7 @@ impl Tar {
             State::Extended(left) => {
                 let took = portion(bytes, left);
                 self.extended.extend_from_slice(&bytes[..took]);
+                self.at += took as u64;
                 self.state = State::Extended(left - took as u64);
                 if left == took as u64 {
                     let records = std::mem::take(&mut self.extended);
@@ -112,6 +113,7 @@ impl Tar {
             }
             State::File { left, of } => {
                 let took = portion(bytes, left);
+                self.at += took as u64;
                 if let Some(page) = &mut self.page {
                     page.extend_from_slice(&bytes[..took.min(store::LENGTH.saturating_sub(page.len()))]);
                 }
@@ -123,6 +125,7 @@ impl Tar {
             }
             State::Padding(left) => {
                 let took = bytes.len().min(left);
+                self.at += took as u64;
                 self.state = if left == took { State::Header } else { State::Padding(left - took) };
                 Ok(took)
             }
@@ -218,8 +221,10 @@ impl Tar {
         }
     }
 
+    /// Says what is wrong, and where the header block begins in which that was seen.
     fn damaged(&self, what: &str) -> Error {
-        Error::new(Kind::Damaged, format!("the dump's archive {what}, at byte {} of it", self.at))
+        let at = self.at - self.block.len() as u64;
+        Error::new(Kind::Damaged, format!("the dump's archive {what}, at byte {at} of it"))
     }
 }
 

@@ -116,6 +116,11 @@ fn what_is_no_dump_is_named() {
         "the dump's archive has a header whose checksum is another, at byte 0 of it"
     );
     assert_eq!(swapped(24 + 512 + 257, b"u?"), "the dump's archive has no file's header, at byte 512 of it");
+    // Wherever the portions end.
+    let mut raw = raw.clone();
+    raw[24 + 512 + 257] = b'?';
+    let error = read_by(&pack(b"DZV1", &raw), 1).unwrap_err();
+    assert_eq!(error.message(), "the dump's archive has no file's header, at byte 512 of it");
     let error = read(b"DGV1\x1f\x8b\x08\x00\x00\x00").unwrap_err();
     assert_eq!(error.kind(), Kind::Failed);
     assert!(error.hint_text().unwrap().contains("zstd library"), "{error:?}");

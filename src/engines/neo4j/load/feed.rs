@@ -59,6 +59,7 @@ async fn pass_through(running: &mut Child, object: &str, from: &BackupReader) ->
         let mut reader = ArchiveReader::new()?;
         while let Some(bytes) = stream.next().await? {
             reader.feed(&bytes)?;
+            from.progress().add_raw(bytes.len() as u64);
             if input.write_all(&bytes).await.is_err() {
                 return Ok(Passed::Broken);
             }

@@ -74,6 +74,7 @@ pub async fn examine(request: &Request<'_>, from: &BackupReader) -> Result<Summa
     let mut reader = ArchiveReader::new()?;
     while let Some(bytes) = request.cancel.guard(stream.next()).await? {
         reader.feed(&bytes)?;
+        from.progress().add_raw(bytes.len() as u64);
     }
     let summary = reader.finish()?;
     let directory = &request.layout.databases;
@@ -93,6 +94,29 @@ pub async fn examine(request: &Request<'_>, from: &BackupReader) -> Result<Summa
             .hint("the old database is kept until the new one is proven: make room for both"));
     }
     Ok(summary)
+}
+
+/// Looks whether the database may be made: its server is stopped, and it is not there or is to be replaced. For a
+/// server that others stop, before a dump is read for nothing.
+///
+/// # Errors
+/// [`Kind::Unreachable`] when it may not.
+pub async fn ready(request: &Request<'_>) -> Result<()> {
+    let Request { tool, layout, database, .. } = request;
+    let directories = layout.of_database(database);
+    if directories[0].exists() {
+        refuse_in_use(database, tool.info(database, Some(&directories[0])).await)?;
+    }
+    refuse_existing(request, &directories)
+}
+
+fn refuse_existing(request: &Request<'_>, directories: &[PathBuf; 2]) -> Result<()> {
+    let database = request.database;
+    if directories.iter().any(|directory| directory.exists()) && !request.replace {
+        return Err(Error::new(Kind::Unreachable, format!("the database {database} exists"))
+            .hint(format!("replace it by --replace {database}")));
+    }
+    Ok(())
 }
 
 /// Loads a dump that [`examine`] found whole. The server must be stopped.
@@ -118,10 +142,7 @@ pub async fn load(
         warnings
             .push(format!("an earlier restore of {database} was killed: what it had left was undone first"));
     }
-    if directories.iter().any(|directory| directory.exists()) && !request.replace {
-        return Err(Error::new(Kind::Unreachable, format!("the database {database} exists"))
-            .hint(format!("replace it by --replace {database}")));
-    }
+    refuse_existing(request, &directories)?;
     let aside = Aside::put(layout, database, lock)?;
     let outcome = proven(request, from, examined, progress).await;
     match outcome.and_then(|loaded| aside.commit().map(|()| loaded)) {
@@ -177,6 +198,7 @@ async fn proven(
             Error::new(Kind::Config, what).hint("NEO4J_HOME and NEO4J_CONF have to be those of the server")
         );
     }
+    agree(&summary, &directories)?;
     progress.phase("check");
     let began = Instant::now();
     let guarded = request.cancel.guard(async {
@@ -200,6 +222,18 @@ async fn proven(
     owner::hand_over(&layout.databases, &directories)?;
     phases.push(Phase { name: "check".into(), seconds: began.elapsed().as_secs_f64() });
     Ok(Loaded { summary, info, phases, warnings: admin::warnings(&messages) })
+}
+
+/// Looks whether every file of the dump is there in its size: the tool's word for it is not enough.
+fn agree(summary: &Summary, directories: &[PathBuf; 2]) -> Result<()> {
+    for entry in &summary.entries {
+        let sizes = directories.iter().filter_map(|directory| directory.join(&entry.name).metadata().ok());
+        if !sizes.map(|found| found.len()).any(|bytes| bytes == entry.bytes) {
+            let what = format!("{} of the dump is not there after it was loaded, or not whole", entry.name);
+            return Err(Error::new(Kind::Damaged, what).hint("look at the disk, and restore again"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -64,8 +64,11 @@ pub fn last_write(environment: &BTreeMap<String, String>, database: &str) -> Res
         newest = newest.max(newest_in(&directory)?);
     }
     newest.map(DateTime::<Utc>::from).ok_or_else(|| {
-        Error::new(Kind::Config, format!("there are no files of {database} in {}", layout.databases.display()))
-            .hint("options.home and options.conf, or NEO4J_HOME and NEO4J_CONF, name the server's home")
+        Error::new(
+            Kind::Config,
+            format!("there are no files of {database} in {}", layout.databases.display()),
+        )
+        .hint("options.home and options.conf, or NEO4J_HOME and NEO4J_CONF, name the server's home")
     })
 }
 

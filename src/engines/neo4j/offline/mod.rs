@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::bookmark;
-use super::connect::{self, Server, all, connect, explain, look, reading, text};
+use super::connect::{self, Server, all, connect, explain, look, text};
 use super::dump::{self, DUMP, Dumped, Expected, Request, SYSTEM, SYSTEM_DUMP};
 use super::engine::Neo4j;
 use super::export::facts;
@@ -81,7 +81,10 @@ impl Neo4j {
         findings.push(match (answers.await, self.options.stop.is_empty()) {
             (Ok(server), false) => Finding::ok(
                 "server",
-                format!("Neo4j {} {} is counted, stopped, dumped and started", server.version, server.edition),
+                format!(
+                    "Neo4j {} {} is counted, stopped, dumped and started",
+                    server.version, server.edition
+                ),
             ),
             (Ok(_), true) => Finding::error(
                 "server",
@@ -120,6 +123,7 @@ impl Neo4j {
         };
         let counting = began.elapsed().as_secs_f64();
         let time = self.clock(counted.as_ref()).await?;
+        progress.expect_raw(0);
         let dumped = dump::dump(&request, sink, progress, answering(&self.uri)).await?;
         Ok(captured(&tool, &database, counted, dumped, (time, counting)))
     }
@@ -129,7 +133,9 @@ impl Neo4j {
         match counted {
             Some(_) => Ok(look(&mut connect(&self.uri).await?, &self.uri).await?.now),
             // Nobody is there to be asked: the files tell.
-            None => home::last_write(&self.admin_environment(), self.uri.database.as_deref().unwrap_or("neo4j")),
+            None => {
+                home::last_write(&self.admin_environment(), self.uri.database.as_deref().unwrap_or("neo4j"))
+            }
         }
     }
 
@@ -141,13 +147,15 @@ impl Neo4j {
         let failed = |cause| explain(&server.shown, cause);
         let database = self.uri.database.as_deref();
         let first = connect::bookmark(&mut connection, database).await.map_err(failed)?;
-        let mut begin = reading(database);
-        begin.bookmarks = vec![first.clone()];
-        let mut reader = Reader { connection: &mut connection, server: &server, begin, stop: Stop::default() };
+        let reader = Reader::open(&self.uri, &server, Some(&first), self.readers(), Stop::default()).await?;
         let read = reader.graph(&mut Output::Nowhere(progress)).await?;
         let read = read.ok_or_else(|| Error::new(Kind::Failed, "the count was stopped"))?;
         let inventory = inventory(&read.tally, read.statements.iter().map(|s| s.definition()).collect());
-        let ids = all(&mut connection, Some(SYSTEM), "SHOW DATABASES YIELD name, databaseID RETURN name, databaseID");
+        let ids = all(
+            &mut connection,
+            Some(SYSTEM),
+            "SHOW DATABASES YIELD name, databaseID RETURN name, databaseID",
+        );
         let ids = ids.await.map_err(failed)?;
         let id = |name: &str| {
             let row = ids.iter().find(|row| text(row, 0) == name);
@@ -223,7 +231,8 @@ fn captured(
     let (mut server, mut inventory) = match counted {
         Some(counted) => (facts(&counted.server), counted.inventory),
         None => {
-            warnings.push("the server was stopped already, so the graph in the dump was not counted".to_owned());
+            warnings
+                .push("the server was stopped already, so the graph in the dump was not counted".to_owned());
             let server = BTreeMap::from([
                 ("version".to_owned(), tool.version.clone()),
                 ("database".to_owned(), database.to_owned()),

@@ -35,7 +35,9 @@ impl Neo4j {
             let mut restored = self.load_into(&place, from, origin, options).await?;
             let began = std::time::Instant::now();
             options.cancel.guard(server.start(false)).await?;
-            restored.phases.push(crate::engines::Phase { name: "start".into(), seconds: began.elapsed().as_secs_f64() });
+            restored
+                .phases
+                .push(crate::engines::Phase { name: "start".into(), seconds: began.elapsed().as_secs_f64() });
             return Ok(restored);
         }
         let Some(home) = Home::of(&target.endpoint)? else {
@@ -45,6 +47,13 @@ impl Neo4j {
             )
             .hint("on that machine: --to file:///var/lib/neo4j (its home); or restore an export"));
         };
+        if !home.home.is_dir() {
+            return Err(Error::new(
+                Kind::Config,
+                format!("there is no Neo4j home at {}", home.home.display()),
+            )
+            .hint("name the directory that is NEO4J_HOME, as in --to file:///var/lib/neo4j"));
+        }
         let environment = home.environment(&self.settings.host.environment);
         let tool = tools::find(self.settings.endpoint.tools.as_deref(), &environment).await?;
         let named = target.database.clone().or_else(|| origin.server.get("database").cloned());
@@ -75,8 +84,11 @@ impl Neo4j {
     ) -> Result<Restored> {
         let database = &place.database;
         if let Some(other) = options.replace.iter().find(|name| *name != database && **name != SYSTEM) {
-            return Err(Error::new(Kind::Usage, format!("--replace {other}: nothing is restored into {other}"))
-                .hint(format!("what is restored is {database}")));
+            return Err(Error::new(
+                Kind::Usage,
+                format!("--replace {other}: nothing is restored into {other}"),
+            )
+            .hint(format!("what is restored is {database}")));
         }
         let inventory = options.cancel.guard(from.inventory()).await?;
         let request = |object, name, replace, transaction| Request {
@@ -100,9 +112,18 @@ impl Neo4j {
         if options.dry_run {
             return Ok(restored(shown, inventory, 0, Vec::new(), Vec::new()));
         }
-        let before = from.progress().raw();
+        if place.service.is_none() {
+            for request in &wanted {
+                load::ready(request).await?;
+            }
+        }
+        place.layout.make()?;
         let mut examined = Vec::new();
+        let objects: Result<Vec<u64>> =
+            wanted.iter().map(|request| Ok(from.object(request.object)?.raw_bytes)).collect();
+        let raw: u64 = objects?.into_iter().sum();
         from.progress().phase("check");
+        from.progress().expect_raw(raw);
         for request in &wanted {
             examined.push(load::examine(request, from).await?);
         }
@@ -110,6 +131,7 @@ impl Neo4j {
             Some(service) => Some(service.stop().await?),
             None => None,
         };
+        from.progress().expect_raw(raw);
         let mut done: Vec<Loaded> = Vec::new();
         let mut outcome = Ok(());
         for (request, summary) in wanted.iter().zip(&examined) {
@@ -125,18 +147,20 @@ impl Neo4j {
             stopped.start(|| async { true }).await?;
         }
         outcome?;
-        let raw = from.progress().raw() - before;
-        let (phases, warnings) = done.into_iter().fold((Vec::new(), Vec::new()), |(mut phases, mut warnings), loaded| {
-            phases.extend(loaded.phases);
-            warnings.extend(loaded.warnings);
-            (phases, warnings)
-        });
+        let (phases, warnings) =
+            done.into_iter().fold((Vec::new(), Vec::new()), |(mut phases, mut warnings), loaded| {
+                phases.extend(loaded.phases);
+                warnings.extend(loaded.warnings);
+                (phases, warnings)
+            });
         let mut restored = restored(shown, inventory, raw, phases, warnings);
         if place.service.is_none() && !options.staging {
             restored.advice.push("start the server: the dump is in its files".to_owned());
         }
         if !options.globals && !options.staging {
-            restored.advice.push("users and roles were not restored (--globals does, with --replace system)".to_owned());
+            restored
+                .advice
+                .push("users and roles were not restored (--globals does, with --replace system)".to_owned());
         }
         Ok(restored)
     }
@@ -160,8 +184,10 @@ fn check_options(options: &RestoreOptions) -> Result<()> {
     ];
     match named.iter().find(|(given, _)| *given) {
         None => Ok(()),
-        Some((_, name)) => Err(Error::new(Kind::Usage, format!("{name} is not for dumps of Neo4j: they are restored whole"))
-            .hint("an export can be restored in part")),
+        Some((_, name)) => {
+            Err(Error::new(Kind::Usage, format!("{name} is not for dumps of Neo4j: they are restored whole"))
+                .hint("an export can be restored in part"))
+        }
     }
 }
 
