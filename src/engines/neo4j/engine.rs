@@ -265,7 +265,7 @@ impl Engine for Neo4j {
             "set -euo pipefail".to_owned(),
             format!("{print} | sha256sum   # must be the sha256 of {GRAPH}"),
             format!(
-                "{print} | zstd -dc > graph   # docs/graph-export.md describes it, with a program that loads it"
+                "{print} | zstd -dc | scripts/read-graph-export > graph.jsonl   # docs/graph-export.md describes both"
             ),
         ]
     }
