@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use tokio::io::AsyncWrite;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::connect::{self, major_minor};
@@ -18,8 +19,8 @@ use super::tools::{self, Tool};
 use super::uri::Uri;
 use crate::bolt::Connection;
 use crate::engines::{
-    Captured, Comparison, Endpoint, Engine, Finding, Host, Origin, Query, RestoreOptions, Restored, Settings,
-    Site, Staging, Target,
+    Captured, Comparison, Conversion, Converted, Endpoint, Engine, Finding, Host, Origin, Query,
+    RestoreOptions, Restored, Settings, Site, Staging, Target,
 };
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::inventory::Inventory;
@@ -225,6 +226,16 @@ impl Engine for Neo4j {
         }
     }
 
+    async fn convert(
+        &self,
+        from: &BackupReader,
+        origin: &Origin,
+        conversion: &Conversion<'_>,
+        output: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<Converted> {
+        self.convert_export(from, origin, conversion, output).await
+    }
+
     async fn compare(
         &self,
         target: &Target,
@@ -291,7 +302,7 @@ impl Engine for Neo4j {
             "set -euo pipefail".to_owned(),
             format!("{print} | sha256sum   # must be the sha256 of {GRAPH}"),
             format!(
-                "{print} | zstd -dc > graph   # docs/graph-export.md describes it, with a program that loads it"
+                "{print} | zstd -dc | scripts/read-graph-export > graph.jsonl   # docs/graph-export.md describes both"
             ),
         ]
     }

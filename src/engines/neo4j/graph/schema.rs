@@ -49,6 +49,12 @@ impl Statement {
         })
     }
 
+    /// The `CREATE` statement as it is to be run. The server writes names into it as they are, and reads `\uXXXX` in
+    /// them: without this, a name could end itself and go on as Cypher.
+    pub fn cypher(&self) -> String {
+        self.create.replace('\\', "\\u005C")
+    }
+
     /// As the inventory has it.
     pub fn definition(&self) -> Definition {
         let mut digest = RowDigest::default();

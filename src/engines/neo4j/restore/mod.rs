@@ -255,7 +255,7 @@ impl<'a> Selection<'a> {
     }
 }
 
-fn differs(inventory: &Inventory, counted: &Inventory) -> Result<()> {
+pub(super) fn differs(inventory: &Inventory, counted: &Inventory) -> Result<()> {
     match inventory.differences(counted).first() {
         None => Ok(()),
         Some(first) => Err(Error::new(Kind::Damaged, format!("the backup is not what was written: {first}"))),
@@ -297,7 +297,7 @@ fn check_version(server: &Server) -> Result<()> {
     }
 }
 
-fn check_format(header: &Value) -> Result<()> {
+pub(super) fn check_format(header: &Value) -> Result<()> {
     match header.get("format").and_then(Value::as_int) {
         Some(1) => Ok(()),
         other => {

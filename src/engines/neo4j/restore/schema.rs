@@ -21,7 +21,7 @@ pub async fn build(connection: &mut Connection, server: &Server, statements: &[S
     for statement in
         statements.iter().filter(|s| s.constraint).chain(statements.iter().filter(|s| !s.constraint))
     {
-        alone(connection, server, &statement.create, &Params::default()).await.map_err(|error| {
+        alone(connection, server, &statement.cypher(), &Params::default()).await.map_err(|error| {
             let what = if statement.constraint { "constraint" } else { "index" };
             if error.message().contains("ConstraintCreationFailed") {
                 let what = format!("the data does not hold the constraint {}", statement.name);
