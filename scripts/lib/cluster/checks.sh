@@ -59,25 +59,25 @@ run() {
   check "the pod of $1 ends with exit code $3" same "$3" "$(codes "$1")"
 }
 
-# finish NAME SECONDS: waits for the end of a Job, and notes its pods for the table
+# finish NAME SECONDS: waits for the end of a Job, and notes its pods for the table; sets $outcome
 finish() {
-  local pod uid
-  if ! await "$2" ended "$1"; then
-    check "the job $1 ends within $2 s" false
-    kubectl describe pods -n lifeboat -l "batch.kubernetes.io/job-name=$1" | tail -n 20
+  outcome=
+  if await "$2" ended "$1"; then
+    ended "$1"
+    note "$1"
     return
   fi
-  ended "$1"
-  note "$1"
+  check "the job $1 ends within $2 s" false
+  kubectl describe pods -n lifeboat -l "batch.kubernetes.io/job-name=$1" | tail -n 20
 }
 
 # note NAME: the pods of that Job, for the table
 note() {
-  local pod
-  for pod in $(pods "$1" '{.metadata.name}'); do
-    jobs+=("$1 $(kubectl get pod "$pod" -n lifeboat -o jsonpath='{.metadata.uid} {.status.containerStatuses[0].state.terminated.exitCode} {.status.containerStatuses[0].state.terminated.startedAt} {.status.containerStatuses[0].state.terminated.finishedAt} {.spec.containers[0].resources.limits.memory}')")
+  local state=.status.containerStatuses[0].state.terminated pod row
+  while read -r pod row; do
+    jobs+=("$1 $row")
     kubectl logs "$pod" -n lifeboat >"$dir/logs/pod-$pod" 2>/dev/null || true
-  done
+  done < <(pods "$1" "{.metadata.name} {.metadata.uid} {$state.exitCode} {$state.startedAt} {$state.finishedAt} {.spec.containers[0].resources.limits.memory}{\"\\n\"}" | grep .)
 }
 
 # process POD-UID: sets $pid to that of lifeboat's working process in the pod, as the node sees it
@@ -126,8 +126,8 @@ half_made() {
   echo $((n + $(find "$bucket/.sgwtmp/multipart" -type f 2>/dev/null | wc -l)))
 }
 
-# leases: how many sources have one
-leases() { stored '*/lease.json'; }
+# leases [SOURCE]: how many are held; one that was given back stays as an object that says so
+leases() { grep -L '"released":true' "$bucket"/cluster/${1:-*}/lease.json | wc -l; }
 
 # ------------------------------------------------------------------- monitoring
 
