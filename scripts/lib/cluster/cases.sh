@@ -169,7 +169,7 @@ case_failing() {
   run failing backup 4 --args backup orders --once
   local message
   message=$(pods failing '{.status.containerStatuses[0].state.terminated.message}')
-  check 'the termination message has the error' grep -q 'password authentication failed' <<<"$message"
+  check 'the termination message has the error' grep -q 'refused the password of .postgres' <<<"$message"
   check 'and its hint' grep -q 'hint' <<<"$message"
   check 'and not the password' not grep -q "$(cat "$PG_PASSWORD_FILE")" <<<"$message"
   check 'the gateway knows the kind' same 1 "$(metric lifeboat_last_run_error orders backup 'kind="unreachable"')"

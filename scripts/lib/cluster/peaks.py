@@ -53,7 +53,7 @@ def look(root, pods):
             for pid in read(f"{part}/cgroup.procs").split():
                 name, peak = program(pid)
                 # Not yet the program, and the one that holds the pod's namespaces
-                if name and not name.startswith("runc") and name not in ("exe", "sleep", "pause"):
+                if name and not name.startswith("runc") and name not in ("exe", "sleep", "sh", "rm"):
                     pod["programs"][name] = max(pod["programs"].get(name, 0), peak)
 
 

@@ -86,7 +86,7 @@ policy = "cluster"
 staging.url = "ephemeral"
 
 [policies.cluster.retention]
-daily = 7
+last = 100
 
 [policies.cluster.objectives]
 rto = "30m"
