@@ -97,6 +97,7 @@ containerRuntimeEndpoint: unix://$dir/containerd.sock
 cgroupDriver: cgroupfs
 cgroupRoot: /$cgroup
 failSwapOn: false
+imageGCHighThresholdPercent: 100
 failCgroupV1: false
 oomScoreAdj: 0
 address: $address
