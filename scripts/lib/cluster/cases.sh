@@ -93,8 +93,8 @@ case_two() {
   say 'two Jobs of the same source at once'
   local before outcomes good
   before=$(stored 'orders/manifests/*.json')
-  job first backup --args backup orders --cpu 150m --once
-  job second backup --args backup orders --cpu 150m --once
+  job first backup --args backup orders --cpu 80m --once
+  job second backup --args backup orders --cpu 80m --once
   finish first 240
   finish second 240
   outcomes=$(printf '%s\n' "$(codes first)" "$(codes second)" | sort -n | tr '\n' ' ')
