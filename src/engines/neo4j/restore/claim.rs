@@ -141,7 +141,7 @@ mod tests {
             assert_eq!(Claim::of(&claim.label()), Some(claim));
         }
         let drill = Claim::of("LifeboatDrill_6b09aeb7").unwrap();
-        assert_eq!(drill.to_string(), "a drill that began at 2026-11-27T23:26:15Z");
+        assert_eq!(drill.to_string(), "a drill that began at 2026-11-27T16:24:23Z");
         assert_eq!((Claim::of("Person"), Claim::of("LifeboatDrill_x")), (None, None));
     }
 }
