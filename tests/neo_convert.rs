@@ -100,8 +100,8 @@ fn items(world: &World) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The commands of `show` print every record as JSON.
-fn read_by_python(world: &World) {
+/// Every record as JSON, by the commands of `show`.
+fn records(world: &World) -> Vec<Value> {
     let manifest = succeed(world, &["show", "graph"])["manifest"].take();
     let commands = manifest["restore_by_hand"].as_array().unwrap().iter();
     let commands: Vec<&str> = commands.map(|command| command.as_str().unwrap()).collect();
@@ -109,13 +109,23 @@ fn read_by_python(world: &World) {
     let id = manifest["id"].as_str().unwrap();
     let script = format!("STORE={}\nID={id}\n{}", store.display(), commands.join("\n"));
     let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
-    std::os::unix::fs::symlink(scripts, world.path().join("scripts")).unwrap();
+    if !world.path().join("scripts").exists() {
+        std::os::unix::fs::symlink(scripts, world.path().join("scripts")).unwrap();
+    }
     let ran = Command::new("bash").args(["-c", &script]).current_dir(world.path()).output().unwrap();
     assert!(ran.status.success(), "{script}\n{}", String::from_utf8_lossy(&ran.stderr));
     let text = std::fs::read_to_string(world.path().join("graph.jsonl")).unwrap();
-    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn definitions(records: &[Value]) -> Vec<&Value> {
+    records.iter().filter_map(|line| line.get("definition")).collect()
+}
+
+/// The counts, and a property of each type.
+fn check_records(lines: &[Value]) {
     let end = &lines.last().unwrap()["end"];
-    assert_eq!((&end["nodes"], &end["relationships"]), (&2514.into(), &2505.into()));
+    assert_eq!((&end["nodes"], &end["relationships"]), (&2511.into(), &2505.into()));
     let of = |label: &str| {
         let found = lines.iter().find(|line| line["node"][1] == serde_json::json!([label]));
         found.unwrap_or_else(|| panic!("no {label}"))["node"][2].clone()
@@ -124,7 +134,7 @@ fn read_by_python(world: &World) {
     assert_eq!((&number["least"], &number["nan"]["float"]), (&i64::MIN.into(), &"nan".into()));
     assert_eq!(time["k"]["datetime_zone"], serde_json::json!([1635642000, 5, "Europe/Berlin"]));
     assert_eq!(time["b"]["date"], serde_json::json!([365241780471_i64]));
-    assert_eq!(span["c"]["duration"], serde_json::json!([-5, 7, 0, -999999999]).clone());
+    assert_eq!(span["c"]["duration"], serde_json::json!([-5, 7, -1, 1]));
     assert_eq!(of("Place")["d"]["point3d"], serde_json::json!([4979, 12.5, -90.0, -1e10]));
     assert!(of("Bytes")["bytes"]["bytes"].as_str().unwrap().starts_with("000102"));
     assert_eq!(of("Text")["one"], serde_json::json!([""]));
@@ -138,7 +148,8 @@ fn a_converted_graph_loads_without_lifeboat_and_is_the_same() {
     let backup = succeed(&world, &["backup", "graph"]);
     let before = items(&world);
 
-    read_by_python(&world);
+    let exported = records(&world);
+    check_records(&exported);
 
     // Nothing is written by a dry run, and nothing over a file.
     let dry = succeed(&world, &["convert", "graph", "--dry-run", "--output", "graph.cypher"]);
@@ -151,7 +162,7 @@ fn a_converted_graph_loads_without_lifeboat_and_is_the_same() {
     let piped = world.run(&["convert", "graph", "--output", "-"]);
     let script = std::fs::read_to_string(world.path().join("graph.cypher")).unwrap();
     assert!(piped.code == 0 && piped.stdout == script && script.is_ascii(), "{}", piped.stderr);
-    let end = "// end: 2514 nodes, 2505 relationships";
+    let end = "// end: 2511 nodes, 2505 relationships";
     assert_eq!(script.lines().last(), Some(end));
 
     // It is not for a database with something in it.
@@ -172,8 +183,8 @@ fn a_converted_graph_loads_without_lifeboat_and_is_the_same() {
     let whole = "\"graph\" \"neighbourhoods\"";
     assert!(before.remove(whole).is_some() && after.remove(whole).is_some());
     assert_eq!(after, before);
-    let definitions = world.run(&["show", "graph", "--inventory"]).stdout;
-    assert!(definitions.contains("many") || !definitions.is_empty());
+    let again = records(&world);
+    assert_eq!((definitions(&again), definitions(&again).len()), (definitions(&exported), 3));
 
     // A damaged backup gives no file.
     let store = world.path().join("store/graph/data");
