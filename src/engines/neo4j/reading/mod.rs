@@ -155,8 +155,11 @@ impl Reader {
             let batch = batch.map_err(|cause| explain(&shown, cause))?;
             for record in batch.records() {
                 // What is counted is what comes, so what cannot be read is the server's.
-                count(record)
-                    .map_err(|error| Error::new(Kind::Failed, format!("{shown}: {}", error.chain())))?;
+                count(record).map_err(|error| {
+                    let hint =
+                        error.hint_text().unwrap_or("look into the server's log, and try again").to_owned();
+                    Error::new(Kind::Failed, format!("{shown}: {}", error.chain())).hint(hint)
+                })?;
                 if let Output::Object(_) = output {
                     format::put(&mut gathered, what.kind, record)?;
                 }
