@@ -15,6 +15,7 @@ use common::bad_input::{Case, told};
 use common::cli::Ran;
 use common::neo4j::{Graph, case, clear, cypher, graph};
 use common::neo4j_process::{Neo4j, Options};
+use common::tripwire::SEVERAL_READERS;
 
 /// A source that no test changes, and a target that belongs to one test at a time.
 struct Lab {
@@ -67,11 +68,11 @@ struct Turn {
 
 impl Turn {
     /// With a backup of the source.
-    fn new(more: &str) -> Turn {
+    fn new() -> Turn {
         let lab = lab();
         let busy = lab.busy.lock().unwrap_or_else(PoisonError::into_inner);
         clear(&lab.target);
-        let mut case = case(&lab.source.url(), more);
+        let mut case = case(&lab.source.url(), SEVERAL_READERS);
         let ran = case.run(&["backup", "orders", "--no-progress"]);
         assert_eq!(ran.code, 0, "{ran:?}");
         case.remember();
@@ -124,7 +125,7 @@ impl Turn {
 
 #[test]
 fn targets_that_have_data() {
-    let turn = Turn::new("");
+    let turn = Turn::new();
     turn.occupy();
     let before = turn.there();
     assert_told!(turn.refused(&[], 4), @r"
@@ -165,7 +166,7 @@ fn targets_that_have_data() {
 
 #[test]
 fn options_that_make_no_sense() {
-    let turn = Turn::new("");
+    let turn = Turn::new();
     assert_told!(turn.refused(&["--map", "Person=Human"], 2), @r"
     error: orders: --map is not for exports of Neo4j: labels and types keep their names
     hint: choose the database by --to-database
@@ -183,7 +184,7 @@ fn options_that_make_no_sense() {
 
 #[test]
 fn parts_of_a_backup() {
-    let turn = Turn::new("");
+    let turn = Turn::new();
     turn.restored(&["--only", "Person"]);
     let there = turn.there();
     assert_eq!(there.counts(), (11, 10));
@@ -217,7 +218,7 @@ fn export(case: &Case) -> PathBuf {
 
 #[test]
 fn exports_that_are_damaged_in_the_store() {
-    let mut turn = Turn::new("");
+    let mut turn = Turn::new();
     let path = export(&turn.case);
     let good = std::fs::read(&path).unwrap();
     let flipped = |at: usize| {

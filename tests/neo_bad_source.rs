@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::bad_input::{Case, told};
 use common::neo4j::{case, cypher};
 use common::neo4j_process::{Neo4j, Options, PASSWORD};
-use common::tripwire::{READ_RELATIONSHIPS, Tripwire, Wire};
+use common::tripwire::{READ_RELATIONSHIPS, SEVERAL_READERS, Tripwire, Wire};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -162,7 +162,7 @@ fn what_goes_away_under_way() {
         ],
     );
     let (tripwire, held) = Tripwire::holding(&server, Wire::Asked(READ_RELATIONSHIPS));
-    let stopped = case(&tripwire.url(), "");
+    let stopped = case(&tripwire.url(), SEVERAL_READERS);
     let running = stopped.start(&["backup", "orders", "--no-progress"]);
     held.wait();
     let asked = Instant::now();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use common::bad_input::Case;
 use common::neo4j::{case, clear, connect, cypher, graph, number, try_cypher, wait};
 use common::neo4j_process::{Neo4j, Options, server};
-use common::tripwire::{READ_RELATIONSHIPS, Tripwire, Wire};
+use common::tripwire::{READ_RELATIONSHIPS, SEVERAL_READERS, Tripwire, Wire};
 use lifeboat::bolt::Params;
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ fn a_writer_that_never_pauses() {
     let writer = Writer::start();
     let commits = writer.commits.clone();
     let tripwire = meanwhile(move |_| Writer::waits_for_a_commit(&commits));
-    let options = "options = { attempts = 2, quiet_wait_seconds = 1 }";
+    let options = "options = { attempts = 2, quiet_wait_seconds = 1, readers = 2 }";
 
     let mut strict = case(&tripwire.url(), options);
     let config = std::fs::read_to_string(strict.world.path().join("lifeboat.toml")).unwrap();
@@ -129,7 +129,7 @@ fn a_writer_that_pauses() {
             write("MATCH (o:Old {id: 3}) SET o.id = 4");
         }
     });
-    let case = case(&tripwire.url(), "");
+    let case = case(&tripwire.url(), SEVERAL_READERS);
     let (line, said) = backed_up(&case);
     assert_eq!((&line["consistency"], &line["warnings"]), (&json!("consistent"), &json!([])), "{line}");
     assert!(said.contains("neo4j was written to during attempt 1 of 3"), "{said}");
@@ -140,7 +140,7 @@ fn a_writer_that_pauses() {
             write("CREATE INDEX later FOR (o:Old) ON (o.id)");
         }
     });
-    let case = common::neo4j::case(&tripwire.url(), "");
+    let case = common::neo4j::case(&tripwire.url(), SEVERAL_READERS);
     let (line, _) = backed_up(&case);
     assert_eq!(line["consistency"], "consistent", "{line}");
     let manifest = manifest(&case);
@@ -156,7 +156,7 @@ fn what_lost_an_end_is_left_out() {
         write("MATCH (o:Old {id: 2}) CREATE (n:New {id: 9})-[:R]->(o)-[:R]->(n), (n)-[:R]->(n)");
         write("MATCH (o:Old {id: 3}) DETACH DELETE o");
     });
-    let mut case = case(&tripwire.url(), "options.attempts = 1");
+    let mut case = case(&tripwire.url(), "options = { attempts = 1, readers = 2 }");
     let (line, _) = backed_up(&case);
     case.remember();
     assert_eq!((&line["consistency"], &line["rows"]), (&json!("fuzzy"), &json!(4)), "{line}");

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use super::neo4j_process::Neo4j;
 
-/// Passes of the nodes and relationships of an export, and of a restore.
-pub const READ_NODES: &str = "MATCH (n) RETURN id(n)";
+/// Begins the nodes, and then the relationships, of a graph that several connections read: once in each reading.
+pub const READ_NODES: &str = "MATCH (n) RETURN max(id(n))";
 /// See [`READ_NODES`].
-pub const READ_RELATIONSHIPS: &str = "MATCH (a)-[r]->(b) RETURN id(r)";
-/// See [`READ_NODES`].
+pub const READ_RELATIONSHIPS: &str = "MATCH ()-[r]->() RETURN max(id(r))";
+/// The line of a source that makes it so on every machine.
+pub const SEVERAL_READERS: &str = "options.readers = 2";
+/// A batch of a restore.
 pub const WRITE_NODES: &str = "UNWIND $rows AS row CREATE (n";
-/// See [`READ_NODES`].
+/// See [`WRITE_NODES`].
 pub const WRITE_RELATIONSHIPS: &str = "UNWIND $rows AS row MATCH (a)";
 
 /// A request to commit: a chunk of two bytes, and no more (Bolt protocol, "Chunking" and "COMMIT").

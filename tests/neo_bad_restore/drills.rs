@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Turn;
 use super::common::bad_input::told;
 use super::common::neo4j::{clear, cypher};
-use super::common::tripwire::{Tripwire, Wire};
+use super::common::tripwire::{READ_NODES, Tripwire, Wire};
 use crate::assert_told;
 
 fn configure(turn: &Turn, more: &str) {
@@ -46,7 +46,7 @@ max_age = "100000d"
 
 #[test]
 fn a_staging_server_is_empty_before_and_after() {
-    let turn = Turn::new("");
+    let turn = Turn::new();
     let to = turn.lab.target.url();
     configure(&turn, GOOD);
     let line = drill(&turn, &to, 0);
@@ -90,7 +90,7 @@ fn a_staging_server_is_empty_before_and_after() {
 /// Somebody changes the staging database before it is compared.
 #[test]
 fn a_drill_fails_when_something_is_not_as_in_the_backup() {
-    let turn = Turn::new("");
+    let turn = Turn::new();
     clear(&turn.lab.target);
     for (change, says) in [
         ("MATCH (o:Order {id: 77}) SET o.id = 77.0", ":Order"),
@@ -106,7 +106,7 @@ fn a_drill_fails_when_something_is_not_as_in_the_backup() {
     ] {
         // The last question of a restore asks for the states of indexes; the first of the comparison for the nodes.
         let server = &turn.lab.target;
-        let tripwire = Tripwire::before(server, Wire::Asked("MATCH (n) RETURN id(n)"), move |time| {
+        let tripwire = Tripwire::before(server, Wire::Asked(READ_NODES), move |time| {
             assert_eq!(time, 1);
             cypher(&super::lab().target, &[change]);
         });

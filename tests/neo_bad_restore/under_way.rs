@@ -25,7 +25,7 @@ fn timeless(text: &str) -> String {
 
 #[test]
 fn signals_in_the_middle() {
-    let turn = Turn::new("");
+    let turn = Turn::new();
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
         let (tripwire, held) = Tripwire::holding(&turn.lab.target, Wire::Asked(WRITE_RELATIONSHIPS));
         let to = tripwire.url();
@@ -47,7 +47,7 @@ fn signals_in_the_middle() {
 /// What was sent to be committed may still be committed: the database is given back only when that is known.
 #[test]
 fn a_commit_that_arrives_late() {
-    let turn = Turn::new("");
+    let turn = Turn::new();
     let (tripwire, held) = Tripwire::holding(&turn.lab.target, Wire::Committed(WRITE_NODES));
     let to = tripwire.url();
     let running = turn.case.start(&["restore", "orders", "--to", &to, "--no-progress"]);
@@ -71,7 +71,7 @@ fn a_commit_that_arrives_late() {
 
 #[test]
 fn one_that_was_killed_is_recognised() {
-    let turn = Turn::new("");
+    let turn = Turn::new();
     let (tripwire, held) = Tripwire::holding(&turn.lab.target, Wire::Asked(WRITE_RELATIONSHIPS));
     let to = tripwire.url();
     let running = turn.case.start(&["restore", "orders", "--to", &to, "--no-progress"]);
@@ -103,7 +103,7 @@ fn one_that_was_killed_is_recognised() {
 /// Both have seen an empty database. One claims it; the other leaves it alone.
 #[test]
 fn two_at_once() {
-    let turn = Turn::new("");
+    let turn = Turn::new();
     let claiming = Wire::Asked("CREATE CONSTRAINT lifeboat_restore");
     // The one that is late comes while the other one works.
     let (late, held_late) = Tripwire::holding(&turn.lab.target, claiming);
@@ -147,7 +147,7 @@ fn two_at_once() {
 /// Somebody is told to replace what another one is just making: whoever is overtaken says so, and undoes nothing.
 #[test]
 fn one_that_is_overtaken() {
-    let turn = Turn::new("");
+    let turn = Turn::new();
     let (tripwire, held) = Tripwire::holding(&turn.lab.target, Wire::Asked("CREATE CONSTRAINT `order_id`"));
     let to = tripwire.url();
     let first = turn.case.start(&["restore", "orders", "--to", &to, "--no-progress"]);
@@ -164,7 +164,7 @@ fn one_that_is_overtaken() {
 /// The data does not hold what a constraint wants: it is said, and nothing stays.
 #[test]
 fn data_that_comes_twice() {
-    let turn = Turn::new("");
+    let turn = Turn::new();
     let (tripwire, held) = Tripwire::holding(&turn.lab.target, Wire::Asked("CREATE CONSTRAINT `order_id`"));
     let to = tripwire.url();
     let running = turn.case.start(&["restore", "orders", "--to", &to, "--no-progress"]);
