@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{Flock, FlockArg};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::error::{Error, Explain as _, Kind, Result};
@@ -16,7 +17,7 @@ pub struct Output {
 }
 
 struct Part {
-    file: File,
+    file: Flock<File>,
     part: PathBuf,
     path: PathBuf,
     force: bool,
@@ -54,7 +55,7 @@ impl Output {
             Error::new(Kind::Failed, format!("{} is being written by another run", part.display()))
                 .hint("wait for it, or choose another file")
         };
-        file.try_lock().map_err(|_| busy())?;
+        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| busy())?;
         // Another run may have given it its name between our two steps: then it is not ours.
         let ours = file.metadata().explain(Kind::Failed, cannot)?;
         let there = std::fs::metadata(&part).map_err(|_| busy())?;
