@@ -129,11 +129,11 @@ fn targets_that_have_data() {
     turn.occupy();
     let before = turn.there();
     assert_told!(turn.refused(&[], 4), @r"
-    error: orders: the database neo4j of bolt://HOST is not empty (2 nodes, 1 constraints and indexes)
+    error: orders: the database neo4j of bolt://HOST is not empty (2 nodes, 1 constraint or index)
     hint: restore into an empty database, or empty this one first: --replace neo4j
     ");
     assert_told!(turn.refused(&["--dry-run"], 4), @r"
-    error: orders: the database neo4j of bolt://HOST is not empty (2 nodes, 1 constraints and indexes)
+    error: orders: the database neo4j of bolt://HOST is not empty (2 nodes, 1 constraint or index)
     hint: restore into an empty database, or empty this one first: --replace neo4j
     ");
     assert_told!(turn.refused(&["--replace", "other"], 2), @r"

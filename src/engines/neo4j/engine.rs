@@ -173,6 +173,14 @@ impl Neo4j {
     }
 }
 
+fn only_ephemeral() -> Error {
+    Error::new(
+        Kind::Config,
+        "a drill of this method restores files of a store, which needs a server of its own",
+    )
+    .hint("set the source's staging url to \"ephemeral\"; a staging server by URL is for exports")
+}
+
 /// A backup of another method than the one that is configured now is read as what it is.
 fn is_dump(from: &BackupReader) -> bool {
     from.object(DUMP).is_ok()
@@ -249,6 +257,10 @@ impl Engine for Neo4j {
     async fn provision(&self, staging: &Staging, origin: &Origin, raw_bytes: u64) -> Result<Box<dyn Site>> {
         match staging {
             Staging::Server(endpoint) => {
+                // Files go into no server by its URL; that is said before anything is claimed.
+                if origin.properties.get("method").and_then(serde_json::Value::as_str) != Some("export") {
+                    return Err(only_ephemeral());
+                }
                 let uri = resolve(endpoint, &self.settings.host)?;
                 Ok(Box::new(ServerSite::provision(endpoint.clone(), &uri, origin).await?))
             }
@@ -258,6 +270,10 @@ impl Engine for Neo4j {
 
     async fn preflight_staging(&self, staging: &Staging) -> Result<Vec<Finding>> {
         match staging {
+            Staging::Server(_) if self.method != "export" => {
+                let error = only_ephemeral();
+                Ok(vec![Finding::error("staging", error.chain(), error.hint_text().unwrap_or_default())])
+            }
             Staging::Server(endpoint) => staging::preflight(&resolve(endpoint, &self.settings.host)?).await,
             Staging::Ephemeral { tools } => {
                 let told = |error: Error| {

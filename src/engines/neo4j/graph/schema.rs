@@ -19,6 +19,14 @@ pub struct Statement {
     pub create: String,
 }
 
+/// So many constraints and indexes, in words.
+pub fn counted(count: usize) -> String {
+    match count {
+        1 => "1 constraint or index".to_owned(),
+        count => format!("{count} constraints and indexes"),
+    }
+}
+
 impl Statement {
     /// The fields of its record in an export.
     pub fn fields(&self) -> Vec<(&'static str, Value)> {

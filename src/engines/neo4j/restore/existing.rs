@@ -3,6 +3,7 @@
 use super::claim::{self, Claim};
 use crate::bolt::{Connection, Params};
 use crate::engines::neo4j::connect::{self, Server, explain, writing};
+use crate::engines::neo4j::graph::schema::counted;
 use crate::engines::neo4j::graph::tally::quoted;
 use crate::engines::neo4j::reading::{self, cypher};
 use crate::engines::{Origin, RestoreOptions};
@@ -79,7 +80,7 @@ pub fn check(server: &Server, held: &Held, origin: &Origin, options: &RestoreOpt
                 ),
             ),
             None => (
-                format!("is not empty ({} nodes, {} constraints and indexes)", held.nodes, held.definitions),
+                format!("is not empty ({} nodes, {})", held.nodes, counted(held.definitions)),
                 format!("restore into an empty database, or empty this one first: --replace {database}"),
             ),
         };

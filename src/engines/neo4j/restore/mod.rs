@@ -107,8 +107,10 @@ impl Neo4j {
                 done.dangling
             ));
         }
-        let mut advice =
-            vec![format!("{} constraints and indexes were made, and are online", done.definitions)];
+        let mut advice = match done.definitions {
+            0 => Vec::new(),
+            count => vec![format!("{} made, and online", super::graph::schema::counted(count))],
+        };
         if !options.staging && !done.users.is_empty() {
             advice.push(format!(
                 "users of the source, to be made again by CREATE USER: {}",
