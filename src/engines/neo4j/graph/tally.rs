@@ -215,6 +215,12 @@ pub fn quoted(name: &str) -> String {
     if plain { name.to_owned() } else { format!("`{}`", name.replace('`', "``")) }
 }
 
+/// A name in a statement. Cypher reads `\uXXXX` before anything else, so a backslash in a name is written that way: a
+/// `\u0060` would end the name otherwise (Cypher manual, "Using Unicode in Cypher").
+pub fn in_statement(name: &str) -> String {
+    quoted(name).replace('\\', "\\u005C")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,6 +318,7 @@ mod tests {
         assert_eq!(quoted("a`b c"), "`a``b c`");
         assert_eq!(quoted("Größe"), "`Größe`");
         assert_eq!(quoted("2x"), "`2x`");
+        assert_eq!(in_statement("a\\u0060) DETACH DELETE n //"), "`a\\u005Cu0060) DETACH DELETE n //`");
         assert_eq!(label_set(&["A", "b c"]), ":A:`b c`");
         for set in [&["A", "b c"][..], &["x`:`y", "a:b", "``", "Z"], &[], &["`"]] {
             assert_eq!(labels(&label_set(set)), set);

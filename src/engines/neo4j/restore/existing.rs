@@ -4,7 +4,7 @@ use super::claim::{self, Claim};
 use crate::bolt::{Connection, Params};
 use crate::engines::neo4j::connect::{self, Server, explain, writing};
 use crate::engines::neo4j::graph::schema::counted;
-use crate::engines::neo4j::graph::tally::quoted;
+use crate::engines::neo4j::graph::tally::in_statement;
 use crate::engines::neo4j::reading::{self, cypher};
 use crate::engines::{Origin, RestoreOptions};
 use crate::error::{Error, Kind, Result};
@@ -117,7 +117,7 @@ pub async fn empty_claimed(
     connection.commit().await.map_err(failed)?;
     for statement in statements.into_iter().filter(|_| !keep_definitions) {
         let what = if statement.constraint { "CONSTRAINT" } else { "INDEX" };
-        let drop = format!("DROP {what} {} IF EXISTS", quoted(&statement.name));
+        let drop = format!("DROP {what} {} IF EXISTS", in_statement(&statement.name));
         alone(connection, server, &drop, &Params::default()).await?;
     }
     for (pattern, gone) in [("()-[r]->()", "DELETE r"), ("(r)", "DETACH DELETE r")] {

@@ -14,7 +14,7 @@ use crate::bolt::{self, Connection, Params};
 use crate::engines::neo4j::connect::{Server, explain, writing};
 use crate::engines::neo4j::graph::ids::Ids;
 use crate::engines::neo4j::graph::row::{Node, Relationship};
-use crate::engines::neo4j::graph::tally::quoted;
+use crate::engines::neo4j::graph::tally::in_statement;
 use crate::engines::neo4j::reading::{Stop, cypher};
 use crate::error::{Error, Kind, Result};
 
@@ -127,7 +127,7 @@ impl Loader {
     pub fn node(&mut self, node: &Node<'_>, record: &[u8]) -> Result<()> {
         let group = match self.dynamic {
             true => String::new(),
-            false => node.sorted_labels()?.iter().map(|label| format!(":{}", quoted(label))).collect(),
+            false => node.sorted_labels()?.iter().map(|label| format!(":{}", in_statement(label))).collect(),
         };
         self.row(group, record);
         Ok(())
@@ -144,7 +144,7 @@ impl Loader {
         }
         let group = match self.dynamic {
             true => String::new(),
-            false => format!(":{}", quoted(relationship.type_name()?)),
+            false => format!(":{}", in_statement(relationship.type_name()?)),
         };
         let mut record = Vec::with_capacity(relationship.properties.len() + relationship.kind.len() + 20);
         let mut encoder = Encoder::new(&mut record);
