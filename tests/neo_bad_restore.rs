@@ -149,6 +149,15 @@ fn targets_that_have_data() {
     assert!(!dry.stdout.is_empty(), "{dry:?}");
     before.assert_same(&turn.there());
 
+    // Nodes alone are in the way, too, and so is a constraint alone.
+    cypher(&turn.lab.target, &["DROP CONSTRAINT mine"]);
+    let nodes = turn.refused(&[], 4);
+    assert!(nodes.contains("is not empty (2 nodes, 0 constraints"), "{nodes}");
+    clear(&turn.lab.target);
+    cypher(&turn.lab.target, &["CREATE CONSTRAINT mine FOR (m:Mine) REQUIRE m.id IS UNIQUE"]);
+    let constraint = turn.refused(&["--schema-only"], 4);
+    assert!(constraint.contains("is not empty (0 nodes, 1 constraints"), "{constraint}");
+
     // The source itself, whatever is said.
     let ran = turn.restore_to(&turn.lab.source.url(), &[]);
     assert_eq!(ran.code, 4, "{ran:?}");
