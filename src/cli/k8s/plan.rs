@@ -25,6 +25,9 @@ const SCHEMES: &[(&str, u16, bool)] = &[
     ("neo4j", 7687, false),
 ];
 
+/// Where Neo4j's backup server listens (`server.backup.listen_address`).
+const NEO4J_BACKUP: u16 = 6362;
+
 /// The plan of the manifests.
 ///
 /// # Errors
@@ -187,7 +190,10 @@ fn egress(config: &Config, sources: &[&Source]) -> Egress {
         }
     };
     Egress {
-        sources: sources.iter().flat_map(|source| ports(&source.database.url)).collect(),
+        sources: sources
+            .iter()
+            .flat_map(|source| ports(&source.database.url).into_iter().chain(tool_ports(source)))
+            .collect(),
         staging: staging.flatten().collect(),
         store,
     }
@@ -202,6 +208,19 @@ fn scheme(url: &str) -> Option<&'static (&'static str, u16, bool)> {
 fn ports(url: &str) -> Vec<u16> {
     let usual = scheme(url).map(|(_, port, _)| *port);
     explicit_ports(url).into_iter().filter_map(|port| port.or(usual)).collect()
+}
+
+/// The ports that a method's tool speaks to besides: Neo4j's backup server.
+fn tool_ports(source: &Source) -> Vec<u16> {
+    if source.method.as_deref() != Some("backup") || source.engine != "neo4j" {
+        return Vec::new();
+    }
+    backup_ports(source.options.get("backup_from").and_then(toml::Value::as_str).unwrap_or_default())
+}
+
+/// The ports of `options.backup_from`: hosts with or without one, by commas.
+fn backup_ports(hosts: &str) -> Vec<u16> {
+    explicit_ports(hosts).into_iter().map(|port| port.unwrap_or(NEO4J_BACKUP)).collect()
 }
 
 /// For each host of a URL its port, where it has one.
@@ -225,6 +244,13 @@ mod tests {
         assert_eq!(of("mongodb+srv://cluster.example.com/"), [27017]);
         assert_eq!(of("postgres://u@[::1]:5433/x"), [5433]);
         assert_eq!(of("postgres://u@[::1]/x"), [5432]);
+    }
+
+    #[test]
+    fn a_backup_server_has_a_port_of_its_own() {
+        for (hosts, expected) in [("", vec![6362]), ("a:6000,b", vec![6000, 6362])] {
+            assert_eq!(backup_ports(hosts), expected);
+        }
     }
 
     #[test]
