@@ -18,6 +18,7 @@ pub mod mongo_process;
 pub mod mongo_world;
 pub mod neo4j;
 pub mod neo4j_process;
+pub mod neo_service;
 pub mod postgres;
 pub mod proxy;
 pub mod s3;

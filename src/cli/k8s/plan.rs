@@ -25,6 +25,9 @@ const SCHEMES: &[(&str, u16, bool)] = &[
     ("neo4j", 7687, false),
 ];
 
+/// Where Neo4j's backup server listens (`server.backup.listen_address`).
+const NEO4J_BACKUP: u16 = 6362;
+
 /// The plan of the manifests.
 ///
 /// # Errors
@@ -192,7 +195,10 @@ fn egress(config: &Config, sources: &[&Source]) -> Egress {
         (Some(endpoint), false) => Some(http_port(endpoint)),
     };
     Egress {
-        sources: sources.iter().flat_map(|source| ports(&source.database.url)).collect(),
+        sources: sources
+            .iter()
+            .flat_map(|source| ports(&source.database.url).into_iter().chain(tool_ports(source)))
+            .collect(),
         staging: staging.flatten().collect(),
         store,
     }
@@ -213,6 +219,19 @@ fn ports(url: &str) -> Vec<u16> {
 fn http_port(url: &str) -> u16 {
     let usual = if url.starts_with("http://") { 80 } else { 443 };
     explicit_ports(url).into_iter().flatten().next().unwrap_or(usual)
+}
+
+/// The ports that a method's tool speaks to besides: Neo4j's backup server.
+fn tool_ports(source: &Source) -> Vec<u16> {
+    if source.method.as_deref() != Some("backup") || source.engine != "neo4j" {
+        return Vec::new();
+    }
+    backup_ports(source.options.get("backup_from").and_then(toml::Value::as_str).unwrap_or_default())
+}
+
+/// The ports of `options.backup_from`: hosts with or without one, by commas.
+fn backup_ports(hosts: &str) -> Vec<u16> {
+    explicit_ports(hosts).into_iter().map(|port| port.unwrap_or(NEO4J_BACKUP)).collect()
 }
 
 /// For each host of a URL its port, where it has one.
@@ -243,6 +262,13 @@ mod tests {
         assert_eq!(http_port("http://push.monitoring:9091/gateway"), 9091);
         assert_eq!(http_port("http://push.monitoring"), 80);
         assert_eq!(http_port("https://push.example.com/gateway"), 443);
+    }
+
+    #[test]
+    fn a_backup_server_has_a_port_of_its_own() {
+        for (hosts, expected) in [("", vec![6362]), ("a:6000,b", vec![6000, 6362])] {
+            assert_eq!(backup_ports(hosts), expected);
+        }
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl Tool {
         }
     }
 
-    fn spec(&self, arguments: Vec<String>) -> Spec {
+    pub(super) fn spec(&self, arguments: Vec<String>) -> Spec {
         let mut spec = Spec::new(&self.path, arguments);
         spec.environment = self.environment.clone();
         spec

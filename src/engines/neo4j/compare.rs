@@ -14,6 +14,29 @@ use crate::pipeline::progress::Progress;
 /// The word in an item's plan for one that was counted before the store was stopped.
 pub const BEFORE_STOP: &str = "before_stop";
 
+/// The same for one that was counted before an online backup, while the database was written to.
+pub const BEFORE_BACKUP: &str = "before_backup";
+
+/// Whether what was counted is a moment older than what is in the backup.
+fn is_older(item: &Item) -> bool {
+    matches!(item.proof(), Some(BEFORE_STOP | BEFORE_BACKUP))
+}
+
+/// Whether an item is a file of a backup, which is not in the restored graph as such.
+fn is_file(item: &Item) -> bool {
+    [super::offline::STORE, super::enterprise::ARTIFACT].contains(&item.kind.as_str())
+}
+
+/// Writes a word into every item's plan.
+pub(super) fn mark(inventory: &mut Inventory, proof: &str) {
+    for item in &mut inventory.items {
+        if !item.plan.is_object() {
+            item.plan = serde_json::json!({});
+        }
+        item.plan["proof"] = proof.into();
+    }
+}
+
 impl Neo4j {
     /// See [`crate::engines::Engine::compare`].
     pub(super) async fn compare_target(
@@ -67,8 +90,7 @@ fn compared(plan: &Inventory, found: &Inventory, same_version: bool) -> Comparis
     let key = |item: &Item| (item.kind.clone(), item.name.clone());
     let mut there: BTreeMap<_, &Item> = found.items.iter().map(|item| (key(item), item)).collect();
     let mut moved = 0;
-    // The files of a dump are not in the restored graph as such.
-    let graph = || plan.items.iter().filter(|item| item.kind != super::offline::STORE);
+    let graph = || plan.items.iter().filter(|item| !is_file(item));
     for item in graph() {
         comparison.items += 1;
         let difference = match there.remove(&key(item)) {
@@ -76,13 +98,13 @@ fn compared(plan: &Inventory, found: &Inventory, same_version: bool) -> Comparis
             Some(found) => item.difference(found),
         };
         let Some(difference) = difference else { continue };
-        match item.proof() {
-            // Others wrote between the count and the stop: that it differs proves nothing.
-            Some(BEFORE_STOP) => moved += 1,
-            _ => comparison.differences.push(format!("{} {}: {difference}", item.kind, item.name)),
+        match is_older(item) {
+            // Others wrote after the count: that it differs proves nothing.
+            true => moved += 1,
+            false => comparison.differences.push(format!("{} {}: {difference}", item.kind, item.name)),
         }
     }
-    let unproven = graph().any(|item| item.proof() == Some(BEFORE_STOP));
+    let unproven = graph().any(is_older);
     // A server that was stopped already could not be counted.
     let uncounted = graph().count() == 0 && plan.items.len() > graph().count();
     for item in there.into_values() {
@@ -93,8 +115,9 @@ fn compared(plan: &Inventory, found: &Inventory, same_version: bool) -> Comparis
     }
     if unproven {
         comparison.notes.push(format!(
-            "the source was written to between its count and its stop: contents cannot be compared exactly ({moved} of \
+            "the source was written to between its count and its {}: contents cannot be compared exactly ({moved} of \
              {} items differ from the count)",
+            if graph().any(|item| item.proof() == Some(BEFORE_BACKUP)) { "backup" } else { "stop" },
             graph().count()
         ));
     }

@@ -10,6 +10,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::connect::{self, major_minor};
 use super::dump::DUMP;
+use super::enterprise::{self, FIRST};
 use super::ephemeral::{self, Ephemeral};
 use super::export::GRAPH;
 use super::graph::counting::Counting;
@@ -77,7 +78,7 @@ impl Neo4j {
     /// # Errors
     /// [`Kind::Config`] when endpoint, method or options do not make sense.
     pub fn new(settings: &Settings) -> Result<Neo4j> {
-        let method = settings.choose_method(NAME, &["export", "dump"])?;
+        let method = settings.choose_method(NAME, &METHODS.map(|(method, _)| method))?;
         let options: Options = settings.read_options(NAME)?;
         options.check(method)?;
         // Reading a backup needs no server: then there is no URL.
@@ -153,9 +154,10 @@ impl Neo4j {
         }
         let database = origin.server.get("database").map_or("neo4j", String::as_str);
         let mut server = Ephemeral::prepare(&tool, &self.temporary_files(), database, raw_bytes)?;
-        // Into the files of a dump's server the dump is loaded first.
-        let is_dump = origin.properties.get("method").and_then(serde_json::Value::as_str) == Some("dump");
-        if !is_dump && let Err(error) = server.start(true).await {
+        // A dump or backup goes into its files before it is started.
+        if !is_of_files(&origin.properties)
+            && let Err(error) = server.start(true).await
+        {
             let _ = server.stop().await;
             return Err(error);
         }
@@ -167,7 +169,7 @@ impl Neo4j {
         Ok(Box::new(EphemeralSite::new(server, endpoint, shown)))
     }
 
-    fn temporary_files(&self) -> PathBuf {
+    pub(super) fn temporary_files(&self) -> PathBuf {
         let set = self.settings.host.environment.get("TMPDIR").filter(|path| !path.is_empty());
         set.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
     }
@@ -181,9 +183,18 @@ fn only_ephemeral() -> Error {
     .hint("set the source's staging url to \"ephemeral\"; a staging server by URL is for exports")
 }
 
-/// A backup of another method than the one that is configured now is read as what it is.
-fn is_dump(from: &BackupReader) -> bool {
-    from.object(DUMP).is_ok()
+/// Methods, each with the object that its backups have. The first is the default.
+const METHODS: [(&str, &str); 3] = [("export", GRAPH), ("dump", DUMP), ("backup", FIRST)];
+
+/// By which method a backup was made: it is read as what it is, whatever is configured now.
+fn method_of(from: &BackupReader) -> &'static str {
+    METHODS.iter().find(|(_, object)| from.object(object).is_ok()).map_or("export", |(method, _)| method)
+}
+
+/// Whether a backup of these properties is restored into the files of a server that is stopped.
+fn is_of_files(properties: &serde_json::Value) -> bool {
+    let method = properties.get("method").and_then(serde_json::Value::as_str);
+    matches!(method, Some("dump" | "backup"))
 }
 
 #[async_trait]
@@ -203,6 +214,7 @@ impl Engine for Neo4j {
     async fn preflight(&self) -> Result<Vec<Finding>> {
         match self.method {
             "dump" => self.preflight_dump().await,
+            "backup" => self.preflight_backup().await,
             _ => self.preflight_export().await,
         }
     }
@@ -210,14 +222,16 @@ impl Engine for Neo4j {
     async fn backup(&self, sink: &Sink, progress: &Progress) -> Result<Captured> {
         match self.method {
             "dump" => self.backup_offline(sink, progress).await,
+            "backup" => self.backup_online(sink, progress).await,
             _ => self.export(sink, progress).await,
         }
     }
 
     async fn recount(&self, from: &BackupReader) -> Result<Inventory> {
-        match is_dump(from) {
-            true => self.recount_offline(from).await,
-            false => self.count_export(from).await,
+        match method_of(from) {
+            "dump" => self.recount_offline(from).await,
+            "backup" => self.recount_artifacts(from).await,
+            _ => self.count_export(from).await,
         }
     }
 
@@ -228,9 +242,10 @@ impl Engine for Neo4j {
         target: &Target,
         options: &RestoreOptions,
     ) -> Result<Restored> {
-        match is_dump(from) {
-            true => self.restore_offline(from, origin, target, options).await,
-            false => self.import(from, origin, target, options).await,
+        match method_of(from) {
+            "dump" => self.restore_offline(from, origin, target, options).await,
+            "backup" => self.restore_artifacts(from, origin, target, options).await,
+            _ => self.import(from, origin, target, options).await,
         }
     }
 
@@ -304,7 +319,11 @@ impl Engine for Neo4j {
     }
 
     fn by_hand(&self, print_object: &str, properties: &serde_json::Value) -> Vec<String> {
-        if properties.get("method").and_then(serde_json::Value::as_str) == Some("dump") {
+        let method = properties.get("method").and_then(serde_json::Value::as_str);
+        if method == Some("backup") {
+            return enterprise::by_hand(print_object, properties);
+        }
+        if method == Some("dump") {
             let print = print_object.replace("OBJECT", DUMP);
             return vec![
                 "set -euo pipefail   # the server is stopped, NEO4J_HOME and NEO4J_CONF are its own"

@@ -1,4 +1,4 @@
-//! Neo4j: exports over Bolt and dumps of a stopped store, restores and drills.
+//! Neo4j: exports over Bolt, dumps of a stopped store and Enterprise's online backups; restores and drills.
 
 pub mod admin;
 pub mod archive;
@@ -9,6 +9,7 @@ pub mod connect;
 mod convert;
 pub mod dump;
 mod engine;
+mod enterprise;
 pub mod ephemeral;
 mod export;
 pub mod graph;

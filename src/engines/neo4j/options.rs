@@ -25,11 +25,13 @@ pub struct Options {
     pub start: Vec<String>,
     /// Seconds that each of the two may take, and the server to answer again; 300 by default.
     pub service_timeout_seconds: Option<u64>,
+    /// For `dump` and `backup`: seconds that `neo4j-admin` may give nothing; 600 by default.
+    pub stall_timeout_seconds: Option<u64>,
     /// For `dump` and `backup`: Neo4j's home on this machine (`NEO4J_HOME`).
     pub home: Option<PathBuf>,
-    /// For `dump`: the directory of its `neo4j.conf` (`NEO4J_CONF`); `conf` in the home by default.
+    /// For `dump` and `backup`: the directory of its `neo4j.conf` (`NEO4J_CONF`); `conf` in the home by default.
     pub conf: Option<PathBuf>,
-    /// For `dump`: how the server that a backup is restored to is stopped and started.
+    /// For `dump` and `backup`: how the server that a backup is restored to is stopped and started.
     pub target: Commands,
     /// For `dump`: leave out the database `system` (users and roles).
     pub without_system: bool,
@@ -52,6 +54,7 @@ pub struct Commands {
 const ATTEMPTS: u32 = 3;
 const QUIET_WAIT: Duration = Duration::from_secs(30);
 const SERVICE_TIMEOUT: Duration = Duration::from_secs(300);
+const STALL: Duration = Duration::from_secs(600);
 
 impl Options {
     /// Looks whether the values make sense.
@@ -67,6 +70,18 @@ impl Options {
             return wrong(
                 "options.readers: there can be 1 to 64",
                 "leave it out for one a thread, and 4 at most",
+            );
+        }
+        if self.stall_timeout_seconds == Some(0) {
+            return wrong(
+                "options.stall_timeout_seconds is 0: no dump would ever succeed",
+                "leave it out for 600",
+            );
+        }
+        if self.stall_timeout_seconds.is_some() && method == "export" {
+            return wrong(
+                "options.stall_timeout_seconds is for the methods dump and backup",
+                "leave it out: an export has a limit of its own",
             );
         }
         if self.stop.is_empty() != self.start.is_empty() {
@@ -89,10 +104,17 @@ impl Options {
                 );
             }
         }
-        let offline = !self.stop.is_empty() || self.conf.is_some() || self.without_system;
+        let offline = !self.stop.is_empty() || self.without_system;
         if offline && method != "dump" {
             return wrong(
-                "options.stop, start, conf and without_system are for the method dump",
+                "options.stop, start and without_system are for the method dump",
+                "set method = \"dump\" in the source, or leave them out",
+            );
+        }
+        let files = self.home.is_some() || self.conf.is_some() || !self.target.stop.is_empty();
+        if files && method == "export" {
+            return wrong(
+                "options.home, conf and target are for the methods dump and backup",
                 "set method = \"dump\" in the source, or leave them out",
             );
         }
@@ -116,6 +138,11 @@ impl Options {
         self.quiet_wait_seconds.map_or(QUIET_WAIT, Duration::from_secs)
     }
 
+    /// How long `neo4j-admin` may give nothing.
+    pub fn stall(&self) -> Duration {
+        self.stall_timeout_seconds.map_or(STALL, Duration::from_secs)
+    }
+
     /// How long the server may take to stop, to start and to answer.
     pub fn service_timeout(&self) -> Duration {
         self.service_timeout_seconds.map_or(SERVICE_TIMEOUT, Duration::from_secs)
@@ -134,6 +161,8 @@ mod tests {
     fn values_that_make_no_sense_are_named() {
         for (text, method, part) in [
             (r#"{"attempts": 0}"#, "export", "options.attempts"),
+            (r#"{"stall_timeout_seconds": 0}"#, "dump", "options.stall_timeout_seconds is 0"),
+            (r#"{"stall_timeout_seconds": 9}"#, "export", "for the methods dump and backup"),
             (r#"{"stop": ["x"]}"#, "dump", "options.stop and options.start go together"),
             (r#"{"stop": [""], "start": ["x"]}"#, "dump", "options.stop: the command has no program"),
             (r#"{"stop": ["x"], "start": ["x"]}"#, "export", "for the method dump"),

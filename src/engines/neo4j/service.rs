@@ -118,11 +118,12 @@ impl Stopped {
     {
         if let Some(watcher) = &mut self.watcher {
             watcher.let_go();
-            started(&self.service, watcher).await?;
+            let outcome = started(&self.service, watcher).await;
+            // It runs, or the caller is told that it does not: nothing is left to do, and nobody to be told again.
+            self.watcher = None;
+            self.duty = None;
+            outcome?;
         }
-        // It runs; whatever comes now, nothing is left to do.
-        self.watcher = None;
-        self.duty = None;
         let limit = self.service.limits.answer;
         let asking = async {
             while !answers().await {

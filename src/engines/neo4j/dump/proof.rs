@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engines::neo4j::admin::Info;
+use crate::engines::neo4j::compare;
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::inventory::{Inventory, Item};
 
@@ -22,18 +23,13 @@ impl Proof {
         if self == Proof::Dump {
             return;
         }
-        for item in &mut inventory.items {
-            if !item.plan.is_object() {
-                item.plan = serde_json::json!({});
-            }
-            item.plan["proof"] = "before_stop".into();
-        }
+        compare::mark(inventory, compare::BEFORE_STOP);
     }
 
     /// What an item says.
     pub fn of(item: &Item) -> Proof {
         match item.proof() {
-            Some("before_stop") => Proof::BeforeStop,
+            Some(compare::BEFORE_STOP) => Proof::BeforeStop,
             _ => Proof::Dump,
         }
     }

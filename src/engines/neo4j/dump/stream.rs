@@ -74,7 +74,7 @@ impl Dump<'_> {
             let next = tokio::time::timeout(self.stall, chunks.next()).await.map_err(|_| {
                 let seconds = self.stall.as_secs();
                 Error::new(Kind::Failed, format!("neo4j-admin gave nothing for {seconds} s: it was ended"))
-                    .hint("look at the disk of the server's data, and at options.stall")
+                    .hint("look at the disk of the server's data, and at options.stall_timeout_seconds")
             })?;
             let Some(chunk) = next.explain(Kind::Failed, unreadable)? else { return Ok(reader) };
             reader.feed(&chunk)?;

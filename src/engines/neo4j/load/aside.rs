@@ -28,6 +28,9 @@ const OBSOLETE: &str = "lifeboat-obsolete-";
 /// Says that there was no old database.
 const NEW: &str = "lifeboat-new-";
 
+/// What [`findings`] are about.
+pub const SUBJECT: &str = "killed restore";
+
 /// What was put aside.
 #[derive(Debug)]
 pub(super) struct Aside {
@@ -215,7 +218,7 @@ pub fn findings(layout: &Layout, database: &str) -> Vec<Finding> {
         for path in places.both().into_iter().flat_map(|place| [&place.replaced, &place.obsolete]) {
             if path.exists() {
                 let what = format!("{} is what a restore has replaced, and can be removed", path.display());
-                found.push(Finding::warning("killed restore", what));
+                found.push(Finding::warning(SUBJECT, what));
             }
         }
         return found;
@@ -223,7 +226,7 @@ pub fn findings(layout: &Layout, database: &str) -> Vec<Finding> {
     for place in places.both().into_iter().filter(|place| place.replaced.exists()) {
         let (old, real) = (place.replaced.display(), place.real.display());
         found.push(Finding::error(
-            "killed restore",
+            SUBJECT,
             format!("{old} is the old {database}, whole; what is in its place is half of another"),
             format!(
                 "stop the server and restore again, or put the old one back: rm -r {real}; mv {old} {real}"
@@ -232,7 +235,7 @@ pub fn findings(layout: &Layout, database: &str) -> Vec<Finding> {
     }
     if places.new.exists() {
         found.push(Finding::error(
-            "killed restore",
+            SUBJECT,
             format!("{} is half of what a restore was to make", places.store.real.display()),
             format!("stop the server and restore again, or remove it and {}", places.new.display()),
         ));

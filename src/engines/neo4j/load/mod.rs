@@ -49,6 +49,26 @@ pub struct Request<'a> {
     pub cancel: &'a Cancel,
 }
 
+/// A database of a server that is stopped.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The tool.
+    pub tool: &'a Tool,
+    /// Where the server keeps its databases.
+    pub layout: &'a Layout,
+    /// Its name.
+    pub database: &'a str,
+    /// Whether one of that name may be replaced.
+    pub replace: bool,
+}
+
+impl<'a> Request<'a> {
+    /// The database that is made.
+    pub fn place(&self) -> Place<'a> {
+        Place { tool: self.tool, layout: self.layout, database: self.database, replace: self.replace }
+    }
+}
+
 /// What was loaded.
 #[derive(Debug)]
 pub struct Loaded {
@@ -96,23 +116,39 @@ pub async fn examine(request: &Request<'_>, from: &BackupReader) -> Result<Summa
     Ok(summary)
 }
 
+/// Looks whether what we write will belong to the server.
+///
+/// # Errors
+/// [`Kind::Config`] when the directory is not there, or is another user's and we are not root.
+pub fn may_write(layout: &Layout) -> Result<()> {
+    owner::check(&layout.databases)
+}
+
+/// Gives a database that was made to the owner of the directory that it is in.
+///
+/// # Errors
+/// [`Kind::Failed`] when that is not possible.
+pub fn hand_over(layout: &Layout, database: &str) -> Result<()> {
+    owner::hand_over(&layout.databases, &layout.of_database(database))
+}
+
 /// Looks whether the database may be made: its server is stopped, and it is not there or is to be replaced. For a
 /// server that others stop, before a dump is read for nothing.
 ///
 /// # Errors
 /// [`Kind::Unreachable`] when it may not.
-pub async fn ready(request: &Request<'_>) -> Result<()> {
-    let Request { tool, layout, database, .. } = request;
+pub async fn ready(place: &Place<'_>) -> Result<()> {
+    let Place { tool, layout, database, .. } = place;
     let directories = layout.of_database(database);
     if directories[0].exists() {
         refuse_in_use(database, tool.info(database, Some(&directories[0])).await)?;
     }
-    refuse_existing(request, &directories)
+    refuse_existing(place, &directories)
 }
 
-fn refuse_existing(request: &Request<'_>, directories: &[PathBuf; 2]) -> Result<()> {
-    let database = request.database;
-    if directories.iter().any(|directory| directory.exists()) && !request.replace {
+fn refuse_existing(place: &Place<'_>, directories: &[PathBuf; 2]) -> Result<()> {
+    let database = place.database;
+    if directories.iter().any(|directory| directory.exists()) && !place.replace {
         return Err(Error::new(Kind::Unreachable, format!("the database {database} exists"))
             .hint(format!("replace it by --replace {database}")));
     }
@@ -130,7 +166,22 @@ pub async fn load(
     examined: &Summary,
     progress: &Progress,
 ) -> Result<Loaded> {
-    let Request { tool, layout, database, .. } = request;
+    let work = proven(request, from, examined, progress);
+    let (mut loaded, warnings) = replacing(&request.place(), work).await?;
+    loaded.warnings.extend(warnings);
+    Ok(loaded)
+}
+
+/// Does what makes a database, with the old one put aside, which comes back when that fails. The server must be
+/// stopped. Returns what was made, and what somebody should know.
+///
+/// # Errors
+/// Those of the work; [`Kind::Unreachable`] when the database is in use, or exists and is not to be replaced.
+pub async fn replacing<T>(
+    place: &Place<'_>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<(T, Vec<String>)> {
+    let Place { tool, layout, database, .. } = place;
     let directories = layout.of_database(database);
     let lock = aside::lock(layout)?;
     // A server that runs would write into what is moved under it.
@@ -142,16 +193,14 @@ pub async fn load(
         warnings
             .push(format!("an earlier restore of {database} was killed: what it had left was undone first"));
     }
-    refuse_existing(request, &directories)?;
+    refuse_existing(place, &directories)?;
     let aside = Aside::put(layout, database, lock)?;
-    let outcome = proven(request, from, examined, progress).await;
-    match outcome.and_then(|loaded| aside.commit().map(|()| loaded)) {
-        Ok(mut loaded) => {
+    match work.await.and_then(|made| aside.commit().map(|()| made)) {
+        Ok(made) => {
             if let Err(error) = aside.forget() {
                 warnings.push(format!("the replaced {database} could not be removed: {error}"));
             }
-            loaded.warnings.extend(warnings);
-            Ok(loaded)
+            Ok((made, warnings))
         }
         Err(error) => match aside.bring_back() {
             Ok(()) => Err(error),

@@ -3,10 +3,10 @@
 //! [`super::dump`] does the stopping and dumping; here it gets what it has to know of the server, and becomes a backup.
 
 pub mod home;
-mod restore;
+pub(super) mod restore;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
@@ -16,6 +16,8 @@ use super::dump::{self, DUMP, Dumped, Expected, Request, SYSTEM, SYSTEM_DUMP};
 use super::engine::Neo4j;
 use super::export::facts;
 use super::graph::counting::inventory;
+use super::layout::Layout;
+use super::load::aside;
 use super::reading::{Output, Reader, Stop};
 use super::service::{Limits, Service};
 use super::tools::{self, Tool};
@@ -31,13 +33,12 @@ use super::archive::{ArchiveReader, Summary};
 /// The kind of the item that is counted from the dump itself: files of the store and their bytes.
 pub const STORE: &str = "store";
 
-/// How long neo4j-admin may give nothing.
-const STALL: Duration = Duration::from_secs(600);
-
-/// What was counted before the stop.
-struct Counted {
-    server: Server,
-    inventory: Inventory,
+/// What was counted of a server that runs.
+pub(super) struct Counted {
+    pub(super) server: Server,
+    pub(super) inventory: Inventory,
+    /// Of the state that the count began with.
+    pub(super) bookmark: String,
     expected: Expected,
 }
 
@@ -77,6 +78,8 @@ impl Neo4j {
                 Finding::error("neo4j-admin", error.chain(), error.hint_text().unwrap_or("install it"))
             }
         }];
+        findings.extend(self.left_by_a_restore());
+        let half = findings.iter().any(|finding| finding.subject == aside::SUBJECT);
         let answers = async { look(&mut connect(&self.uri).await?, &self.uri).await };
         findings.push(match (answers.await, self.options.stop.is_empty()) {
             (Ok(server), false) => Finding::ok(
@@ -91,13 +94,24 @@ impl Neo4j {
                 format!("{} runs, and a dump needs it stopped", self.uri),
                 "let lifeboat stop and start it by options.stop and options.start, or use the method export",
             ),
+            // Half a database is why a server does not answer, or soon will not.
+            (Err(error), false) if half => {
+                Finding::error("source", error.chain(), error.hint_text().unwrap_or("start the server"))
+            }
             (Err(error), false) => return Err(error),
             (Err(_), true) => Finding::warning(
-                "server",
+                "source",
                 format!("{} does not answer, as it has to be: what is in the dump is not counted", self.uri),
             ),
         });
         Ok(findings)
+    }
+
+    /// What a killed restore into this home has left, if it is known where that is.
+    fn left_by_a_restore(&self) -> Vec<Finding> {
+        let Ok(layout) = Layout::read(&self.admin_environment()) else { return Vec::new() };
+        let database = self.uri.database.as_deref().unwrap_or("neo4j");
+        [database, SYSTEM].iter().flat_map(|database| aside::findings(&layout, database)).collect()
     }
 
     /// Streams a dump into the sink. See [`crate::engines::Engine::backup`].
@@ -119,7 +133,7 @@ impl Neo4j {
             service: service.as_ref(),
             expected: counted.as_ref().map_or(&none, |counted| &counted.expected),
             system: !self.options.without_system,
-            stall: STALL,
+            stall: self.options.stall(),
         };
         let counting = began.elapsed().as_secs_f64();
         let time = self.clock(counted.as_ref()).await?;
@@ -140,7 +154,7 @@ impl Neo4j {
     }
 
     /// Counts the graph while the server still runs.
-    async fn counted(&self, progress: &Progress) -> Result<Counted> {
+    pub(super) async fn counted(&self, progress: &Progress) -> Result<Counted> {
         progress.phase("count");
         let mut connection = connect(&self.uri).await?;
         let server = look(&mut connection, &self.uri).await?;
@@ -169,7 +183,7 @@ impl Neo4j {
             nodes: read.tally.nodes(),
             relationships: read.tally.relationships(),
         };
-        Ok(Counted { server, inventory, expected })
+        Ok(Counted { server, inventory, bookmark: first, expected })
     }
 
     /// Reads the stored dumps to their end. What needs a server to be counted is taken from the inventory.

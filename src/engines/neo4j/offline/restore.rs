@@ -3,6 +3,7 @@
 use super::home::Home;
 use super::{DUMP, STORE, SYSTEM, SYSTEM_DUMP};
 use crate::engines::neo4j::engine::Neo4j;
+use crate::engines::neo4j::ephemeral::Ephemeral;
 use crate::engines::neo4j::layout::Layout;
 use crate::engines::neo4j::load::{self, Loaded, Request};
 use crate::engines::neo4j::service::{Limits, Service};
@@ -22,16 +23,10 @@ impl Neo4j {
         target: &Target,
         options: &RestoreOptions,
     ) -> Result<Restored> {
-        check_options(options)?;
+        whole_alone(options)?;
         if let Some(site) = self.site(&target.endpoint) {
             let mut server = site.lock().await;
-            let place = Place {
-                tool: server.tool().clone(),
-                layout: server.layout(),
-                database: server.database().to_owned(),
-                shown: format!("a throwaway Neo4j in {}", server.directory().display()),
-                service: None,
-            };
+            let place = Place::throwaway(&server);
             let mut restored = self.load_into(&place, from, origin, options).await?;
             let began = std::time::Instant::now();
             options.cancel.guard(server.start(false)).await?;
@@ -40,10 +35,19 @@ impl Neo4j {
                 .push(crate::engines::Phase { name: "start".into(), seconds: began.elapsed().as_secs_f64() });
             return Ok(restored);
         }
+        let place = self.home_of(origin, target).await?;
+        self.load_into(&place, from, origin, options).await
+    }
+
+    /// The home on this machine that a target names.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for a server; [`Kind::Config`] for a home that is not there.
+    pub(in crate::engines::neo4j) async fn home_of(&self, origin: &Origin, target: &Target) -> Result<Place> {
         let Some(home) = Home::of(&target.endpoint)? else {
             return Err(Error::new(
                 Kind::Usage,
-                "a dump goes into the files of a Neo4j that is stopped, not into a server by its URL",
+                "a dump or backup goes into the files of a Neo4j that is stopped, not into a server by its URL",
             )
             .hint("on that machine: --to file:///var/lib/neo4j (its home); or restore an export"));
         };
@@ -65,14 +69,13 @@ impl Neo4j {
             environment: self.settings.host.environment.clone(),
             limits: Limits { stop: limit, start: limit, answer: limit },
         });
-        let place = Place {
+        Ok(Place {
             layout: Layout::read(&tool.environment)?,
             tool,
             database: named.unwrap_or_else(|| "neo4j".to_owned()),
             shown: home.home.display().to_string(),
             service,
-        };
-        self.load_into(&place, from, origin, options).await
+        })
     }
 
     async fn load_into(
@@ -114,7 +117,7 @@ impl Neo4j {
         }
         if place.service.is_none() {
             for request in &wanted {
-                load::ready(request).await?;
+                load::ready(&request.place()).await?;
             }
         }
         place.layout.make()?;
@@ -166,16 +169,34 @@ impl Neo4j {
     }
 }
 
-/// Where a dump goes.
-struct Place {
-    tool: Tool,
-    layout: Layout,
-    database: String,
-    shown: String,
-    service: Option<Service>,
+/// Where a dump or backup goes.
+pub(in crate::engines::neo4j) struct Place {
+    pub(in crate::engines::neo4j) tool: Tool,
+    pub(in crate::engines::neo4j) layout: Layout,
+    pub(in crate::engines::neo4j) database: String,
+    pub(in crate::engines::neo4j) shown: String,
+    /// How its server is stopped and started; `None`: it is stopped.
+    pub(in crate::engines::neo4j) service: Option<Service>,
 }
 
-fn check_options(options: &RestoreOptions) -> Result<()> {
+impl Place {
+    /// The files of a throwaway server.
+    pub(in crate::engines::neo4j) fn throwaway(server: &Ephemeral) -> Place {
+        Place {
+            tool: server.tool().clone(),
+            layout: server.layout(),
+            database: server.database().to_owned(),
+            shown: format!("a throwaway Neo4j in {}", server.directory().display()),
+            service: None,
+        }
+    }
+}
+
+/// Fails for options that ask for a part.
+///
+/// # Errors
+/// [`Kind::Usage`] naming the option.
+pub(in crate::engines::neo4j) fn whole_alone(options: &RestoreOptions) -> Result<()> {
     let named = [
         (options.schema_only, "--schema-only"),
         (options.data_only, "--data-only"),
@@ -184,10 +205,11 @@ fn check_options(options: &RestoreOptions) -> Result<()> {
     ];
     match named.iter().find(|(given, _)| *given) {
         None => Ok(()),
-        Some((_, name)) => {
-            Err(Error::new(Kind::Usage, format!("{name} is not for dumps of Neo4j: they are restored whole"))
-                .hint("an export can be restored in part"))
-        }
+        Some((_, name)) => Err(Error::new(
+            Kind::Usage,
+            format!("{name} is not for files of a Neo4j store: they are restored whole"),
+        )
+        .hint("an export can be restored in part")),
     }
 }
 
