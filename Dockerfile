@@ -2,12 +2,15 @@
 #
 #   lifeboat   the program and the databases' client tools
 #   drill      the same with database servers, for drills into `ephemeral` staging
+#   neo4j      the first with Neo4j, Java and kubectl: dumps of a store, and drills of Neo4j
 #
 # Pin the bases by digest for a build that can be repeated: rust:1-bookworm@sha256:…
 ARG RUST_IMAGE=docker.io/library/rust:1-bookworm
 ARG GO_IMAGE=docker.io/library/golang:1.25-bookworm
 ARG DEBIAN_IMAGE=docker.io/library/debian:bookworm-slim
 ARG MONGOD_IMAGE=docker.io/library/mongo:7.0
+ARG NEO4J_IMAGE=docker.io/library/neo4j:5.26-community
+ARG KUBECTL_IMAGE=registry.k8s.io/kubectl:v1.34.4
 
 # ------------------------------------------------------------------------ build
 FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
@@ -124,7 +127,7 @@ ARG REVISION=
 ARG CREATED=
 ARG SOURCE=
 LABEL org.opencontainers.image.title="lifeboat" \
-      org.opencontainers.image.description="Backups that are proven: PostgreSQL and MongoDB to S3 and back, with restore drills" \
+      org.opencontainers.image.description="Backups that are proven: PostgreSQL, MongoDB and Neo4j to S3 and back, with restore drills" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
@@ -157,6 +160,35 @@ RUN set -eu; \
       /var/lib/postgresql /etc/ssl/private/ssl-cert-snakeoil.key
 COPY --from=mongod /usr/bin/mongod /usr/local/bin/
 LABEL org.opencontainers.image.title="lifeboat-drill"
+USER 65532:65532
+
+# ------------------------------------------------------------------------ neo4j
+# hadolint ignore=DL3006
+FROM ${NEO4J_IMAGE} AS neo4j-home
+# hadolint ignore=DL3006
+FROM ${KUBECTL_IMAGE} AS kubectl
+
+FROM lifeboat AS neo4j
+# Neo4j 5 runs on 17 and 21, the calendar versions on 21 and newer.
+ARG JRE_PACKAGES=openjdk-17-jre-headless
+USER 0:0
+# Of the home its programs and jars, which nobody may change; data, logs and the rest are a volume's.
+# hadolint ignore=SC2086
+RUN --mount=type=bind,from=neo4j-home,source=/var/lib/neo4j,target=/neo4j \
+    set -eu; \
+    apt-get update; \
+    mkdir -p /usr/share/man/man1; \
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $JRE_PACKAGES; \
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/*; \
+    mkdir -p /var/lib/neo4j/conf; \
+    cp -r /neo4j/bin /neo4j/lib /var/lib/neo4j; \
+    find /neo4j -maxdepth 1 -iname 'licen[sc]e*' -exec cp -r {} /var/lib/neo4j \;; \
+    touch /var/lib/neo4j/conf/neo4j.conf; \
+    chown -R 0:0 /var/lib/neo4j; \
+    chmod -R a+rX,go-w /var/lib/neo4j
+COPY --from=kubectl /bin/kubectl /usr/local/bin/
+ENV NEO4J_HOME=/var/lib/neo4j
+LABEL org.opencontainers.image.title="lifeboat-neo4j"
 USER 65532:65532
 
 # What a build without a target gives.

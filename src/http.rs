@@ -71,15 +71,38 @@ impl Http {
         body: String,
         limit: Duration,
     ) -> Result<Answer> {
-        let late =
-            || Error::new(Kind::Failed, format!("no answer within {}", humantime::format_duration(limit)));
-        tokio::time::timeout(limit, self.exchange(url, headers, body)).await.map_err(|_| late())?
+        let request = http::Request::post(parsed(url)?);
+        within(limit, self.exchange(request, headers, body)).await
     }
 
-    async fn exchange(&self, url: &str, headers: &[(&'static str, &str)], body: String) -> Result<Answer> {
-        // The causes would quote the URL or a header's value.
-        let uri: http::Uri = url.parse().map_err(|_| Error::new(Kind::Config, "this is not a URL"))?;
-        let mut request = http::Request::post(uri);
+    /// Asks for a page, and gives what was answered. All of it takes no longer than `limit`.
+    ///
+    /// # Errors
+    /// Those of [`Http::post`].
+    pub async fn get(&self, url: &str, headers: &[(&'static str, &str)], limit: Duration) -> Result<Answer> {
+        let request = http::Request::get(parsed(url)?);
+        within(limit, self.exchange(request, headers, String::new())).await
+    }
+
+    /// Asks a server for the head of its first page, whatever the URL's path, and gives the status. Nothing of the
+    /// URL but scheme, host and port is sent.
+    ///
+    /// # Errors
+    /// Those of [`Http::post`].
+    pub async fn knock(&self, url: &str, limit: Duration) -> Result<u16> {
+        let mut parts = parsed(url)?.into_parts();
+        parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+        let uri = http::Uri::from_parts(parts).map_err(|_| not_a_url())?;
+        let answer = within(limit, self.exchange(http::Request::head(uri), &[], String::new())).await?;
+        Ok(answer.status)
+    }
+
+    async fn exchange(
+        &self,
+        mut request: http::request::Builder,
+        headers: &[(&'static str, &str)],
+        body: String,
+    ) -> Result<Answer> {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -94,6 +117,20 @@ impl Http {
         let text = beginning(response.into_body()).await?;
         Ok(Answer { status, text })
     }
+}
+
+/// The causes would quote the URL.
+fn not_a_url() -> Error {
+    Error::new(Kind::Config, "this is not a URL")
+}
+
+fn parsed(url: &str) -> Result<http::Uri> {
+    url.parse().map_err(|_| not_a_url())
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = || Error::new(Kind::Failed, format!("no answer within {}", humantime::format_duration(limit)));
+    tokio::time::timeout(limit, work).await.map_err(|_| late())?
 }
 
 /// The first bytes of a body. What is not text is shown as a replacement character.
@@ -129,7 +166,10 @@ pub fn tls(ca_file: Option<&Path>) -> Result<TlsContext> {
 }
 
 /// Reads a PEM file and checks what the SDK would panic on.
-fn read_certificates(path: &Path) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// [`Kind::Config`] when the file cannot be read, or holds no certificate that can be.
+pub fn read_certificates(path: &Path) -> Result<Vec<u8>> {
     let name = path.display();
     let hint = "give ca_file the PEM file of the authority that signed the server's certificate";
     let text = std::fs::read(path)

@@ -12,6 +12,7 @@ pub mod engines;
 pub mod error;
 pub mod http;
 pub mod kubernetes;
+pub mod mail;
 pub mod operations;
 pub mod pipeline;
 pub mod reports;

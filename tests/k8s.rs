@@ -136,6 +136,43 @@ fn a_pod_gets_only_the_secrets_of_its_job() {
 }
 
 #[test]
+fn a_graph_with_tls_gets_its_port_and_its_files() {
+    let neo4j = "[sources.graph]\nengine = \"neo4j\"\n\
+                 url = \"neo4j+s://backup@graph.internal/neo4j?tlsCAFile=/secrets/graph/ca.crt\"\n\
+                 password_file = \"/secrets/graph/password\"\n[sources.graph.staging]\n\
+                 url = \"bolt+ssc://neo4j@staging.internal:7688/neo4j\"\npassword_file = \"/secrets/graph/staging\"\n";
+    let objects = objects(&world(&format!("[store]\nurl = \"s3://acme/b\"\n{neo4j}")), &[]);
+    assert_eq!(ports(&objects, "lifeboat-sources"), [7687]);
+    assert_eq!(ports(&objects, "lifeboat-staging"), [7688]);
+    assert_eq!(secrets(&objects, "backup"), ["lifeboat-graph ca.crt", "lifeboat-graph password"]);
+    assert_eq!(secrets(&objects, "drill"), ["lifeboat-graph staging"]);
+    let volume = &pod(&objects, "backup")["containers"][0]["volumeMounts"];
+    let mount = volume.as_array().unwrap().iter().find(|mount| mount["name"] == "secrets").unwrap();
+    assert_eq!(mount["mountPath"], "/secrets/graph");
+}
+
+#[test]
+fn who_is_told_how_runs_end_has_secrets_and_a_port_of_its_own() {
+    let notify = "[notify]\nsmtp_url = \"smtps://me@mail.internal:2465\"\nsmtp_from = \"a@example.com\"\n\
+                  smtp_to = [\"b@example.com\"]\nsmtp_password_file = \"/secrets/notify/smtp\"\n\
+                  webhook_url_file = \"/secrets/notify/hook\"\nca_file = \"/secrets/notify/ca.crt\"\n\
+                  [metrics]\npush_url = \"http://push:9091\"\npush_token_file = \"/secrets/metrics/token\"\n";
+    let objects = objects(&world(&format!("{CONFIG}{notify}")), &[]);
+    assert_eq!(ports(&objects, "lifeboat-mail"), [2465]);
+    for kind in ["backup", "prune", "verify", "drill", "status"] {
+        let secrets = secrets(&objects, kind);
+        for path in [
+            "lifeboat-metrics metrics/token",
+            "lifeboat-notify notify/ca.crt",
+            "lifeboat-notify notify/hook",
+            "lifeboat-notify notify/smtp",
+        ] {
+            assert!(secrets.iter().any(|secret| secret == path), "{kind}: {path} is not in {secrets:?}");
+        }
+    }
+}
+
+#[test]
 fn shards_make_indexed_jobs_that_retry_what_failed() {
     let world = world(CONFIG);
     let objects = objects(&world, &["--shards", "8", "--parallelism", "3"]);

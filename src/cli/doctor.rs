@@ -14,7 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Probe everything that backups need, and say what to fix
 ///
 /// Writes, reads, conditionally writes and removes a probe object, aborts an upload, asks each source whether its
-/// role may read every table, and looks for tools and staging. Changes nothing else.
+/// role may read every table, and looks for tools and staging. Asks push gateway, webhooks and mail server whether
+/// they are there, without telling them anything; where they are not, that is a warning. Changes nothing else.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -42,6 +43,10 @@ pub async fn run(args: Args, context: &Context) -> Outcome {
     };
     show(context, None, &found);
     errors.push((Kind::Store, count(&found)));
+    let found = context.cancel.guard(async { Ok(context.probe_outlets().await) }).await?;
+    if !found.is_empty() {
+        show_under(context, "metrics and notifications", None, &found);
+    }
     for source in sources {
         let checked = async {
             let engine = context.engine(source)?;
@@ -74,8 +79,12 @@ fn count(findings: &[Finding]) -> usize {
 
 /// Prints findings.
 pub(super) fn show(context: &Context, source: Option<&str>, findings: &[Finding]) {
+    show_under(context, source.unwrap_or("store"), source, findings);
+}
+
+fn show_under(context: &Context, heading: &str, source: Option<&str>, findings: &[Finding]) {
     if !context.ui.json() {
-        context.ui.text(&format!("{}\n", source.unwrap_or("store")));
+        context.ui.text(&format!("{heading}\n"));
     }
     for finding in findings {
         let (level, mark) = match finding.level {

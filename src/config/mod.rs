@@ -17,6 +17,7 @@ mod outlets;
 mod policy;
 mod schema;
 mod secrets;
+mod smtp;
 mod sources;
 mod store;
 mod urls;
@@ -39,6 +40,7 @@ pub use near::nearest;
 pub use origin::{Origin, ShownValue};
 pub use outlets::{Login, MetricsConfig, NotifyConfig, NotifyOn, Push};
 pub use policy::{Amcheck, DrillPolicy, NO_POLICY, Objectives, Policy, Shrink, ShrinkAction};
+pub use smtp::Smtp;
 
 use layers::{Layers, Reader};
 use origin::Place;

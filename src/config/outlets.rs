@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::document::Data;
 use super::layers::{Entry, Reader};
 use super::secrets::{PasswordFrom, world_readable};
+use super::smtp::{self, Smtp};
 use crate::error::{Error, Kind, Result};
 use crate::retention::short_duration;
 use crate::secret::Secret;
@@ -100,6 +101,8 @@ pub struct NotifyConfig {
     webhook: PasswordFrom,
     slack: PasswordFrom,
     ping: PasswordFrom,
+    /// Who gets mail.
+    pub smtp: Option<Smtp>,
 }
 
 impl NotifyConfig {
@@ -122,7 +125,8 @@ impl NotifyConfig {
 
     /// True when nobody is to be told anything.
     pub fn is_empty(&self) -> bool {
-        [&self.webhook, &self.slack, &self.ping].iter().all(|from| **from == PasswordFrom::Nowhere)
+        let urls = [&self.webhook, &self.slack, &self.ping];
+        self.smtp.is_none() && urls.iter().all(|from| **from == PasswordFrom::Nowhere)
     }
 }
 
@@ -237,7 +241,8 @@ pub(crate) fn read_notify(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -
     let webhook = secret(reader, warnings, "notify.webhook_url_file", "notify.webhook_url")?;
     let slack = secret(reader, warnings, "notify.slack_url_file", "notify.slack_url")?;
     let ping = secret(reader, warnings, "notify.ping_url_file", "notify.ping_url")?;
-    Ok(NotifyConfig { on, timeout, ca_file, webhook, slack, ping })
+    let smtp = smtp::read(reader, ca_file.as_deref(), warnings)?;
+    Ok(NotifyConfig { on, timeout, ca_file, webhook, slack, ping, smtp })
 }
 
 fn timeout(reader: &mut Reader<'_>, key: &str) -> Result<Duration> {
@@ -253,7 +258,7 @@ fn timeout(reader: &mut Reader<'_>, key: &str) -> Result<Duration> {
 }
 
 /// A secret that a file has, or the environment, which wins.
-fn secret(
+pub(super) fn secret(
     reader: &mut Reader<'_>,
     warnings: &mut Vec<String>,
     file: &str,

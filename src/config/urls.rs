@@ -61,7 +61,7 @@ pub(crate) fn split(url: &str) -> Result<Split, &'static str> {
 }
 
 /// Decodes `%41` (RFC 3986, section 2.1).
-fn percent_decoded(text: &str) -> Result<String, &'static str> {
+pub(crate) fn percent_decoded(text: &str) -> Result<String, &'static str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {

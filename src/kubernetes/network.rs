@@ -16,6 +16,8 @@ pub struct Egress {
     pub staging: BTreeSet<u16>,
     /// Of the store; `None` for a directory.
     pub store: Option<u16>,
+    /// Of the mail server that is told how runs end.
+    pub mail: Option<u16>,
 }
 
 pub(super) fn policies(plan: &Plan) -> Vec<Value> {
@@ -40,6 +42,10 @@ pub(super) fn policies(plan: &Plan) -> Vec<Value> {
     if let Some(port) = plan.settings.push_gateway {
         let ports = BTreeSet::from([port]);
         policies.push(open("lifeboat-metrics", "The push gateway for metrics.", &[], &ports));
+    }
+    if let Some(port) = egress.mail {
+        let ports = BTreeSet::from([port]);
+        policies.push(open("lifeboat-mail", "The mail server for notifications.", &[], &ports));
     }
     policies
 }

@@ -10,7 +10,7 @@ use super::objects::metadata;
 /// What a secret is for. A pod gets those alone that its job needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
-    /// To reach the store: every job.
+    /// To reach the store, and who is told how runs end: every job.
     Store,
     /// To read a source: backups.
     Source,

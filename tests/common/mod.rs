@@ -12,6 +12,7 @@ pub mod kitchen_mongo;
 pub mod kitchen_mongo_values;
 pub mod kitchen_neo4j;
 pub mod lifeboat;
+pub mod mail;
 pub mod mongo;
 pub mod mongo_load;
 pub mod mongo_process;

@@ -22,7 +22,11 @@ const SCHEMES: &[(&str, u16, bool)] = &[
     ("mongodb", 27017, true),
     ("mongodb+srv", 27017, true),
     ("bolt", 7687, false),
+    ("bolt+s", 7687, false),
+    ("bolt+ssc", 7687, false),
     ("neo4j", 7687, false),
+    ("neo4j+s", 7687, false),
+    ("neo4j+ssc", 7687, false),
 ];
 
 /// Where Neo4j's backup server listens (`server.backup.listen_address`).
@@ -201,6 +205,7 @@ fn egress(config: &Config, sources: &[&Source]) -> Egress {
             .collect(),
         staging: staging.flatten().collect(),
         store,
+        mail: config.notify.smtp.as_ref().map(|smtp| smtp.relay.port),
     }
 }
 
@@ -253,6 +258,12 @@ mod tests {
         assert_eq!(of("postgres://u@db.internal/orders"), [5432]);
         assert_eq!(of("mongodb://u@a:27018,b/?replicaSet=rs0"), [27018, 27017]);
         assert_eq!(of("mongodb+srv://cluster.example.com/"), [27017]);
+        for scheme in
+            ["bolt", "neo4j"].iter().flat_map(|name| ["", "+s", "+ssc"].map(|end| format!("{name}{end}")))
+        {
+            assert_eq!(of(&format!("{scheme}://u@graph/neo4j?tlsCAFile=/x")), [7687], "{scheme}");
+        }
+        assert_eq!(of("neo4j+s://u@graph:7688/neo4j"), [7688]);
         assert_eq!(of("postgres://u@[::1]:5433/x"), [5433]);
         assert_eq!(of("postgres://u@[::1]/x"), [5432]);
     }

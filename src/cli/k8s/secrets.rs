@@ -19,6 +19,12 @@ const FILE_KEYS: &[(&str, &str)] = &[
     (".access_key_id_file", "access-key-id"),
     (".secret_access_key_file", "secret-access-key"),
     (".ca_file", "ca.crt"),
+    (".push_password_file", "push-password"),
+    (".push_token_file", "push-token"),
+    (".webhook_url_file", "webhook-url"),
+    (".slack_url_file", "slack-url"),
+    (".ping_url_file", "ping-url"),
+    (".smtp_password_file", "smtp-password"),
 ];
 
 /// Who needs a file: the Secret's name, the key in it, and what for.
@@ -53,11 +59,14 @@ pub(super) fn mounts(config: &Config, config_dir: &Path) -> Result<Mounts> {
         }
         let secret = match key.split('.').nth(1) {
             Some(source) if key.starts_with("sources.") => secret_name(source),
-            _ => "lifeboat-store".to_owned(),
+            _ if key.starts_with("store.") => "lifeboat-store".to_owned(),
+            // Who is told how runs end: [metrics] and [notify].
+            _ => format!("lifeboat-{}", key.split('.').next().unwrap_or_default()),
         };
         let purpose = match key.starts_with("sources.") {
             true if key.contains(".staging.") => Purpose::Staging,
             true => Purpose::Source,
+            // Every job tells how it ended, too.
             false => Purpose::Store,
         };
         if let Some((_, name)) = FILE_KEYS.iter().find(|(end, _)| key.ends_with(end)) {

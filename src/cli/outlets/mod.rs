@@ -4,6 +4,7 @@
 //! failures in a row is not tried again by this run.
 
 mod notify;
+mod probe;
 mod push;
 mod textfile;
 
@@ -60,6 +61,7 @@ const PUSH: Outlet = Outlet { key: "metrics.push_url", undone: "metrics were not
 const TEXTFILE: Outlet = Outlet { key: "metrics.textfile_dir", undone: "metrics were not written" };
 const WEBHOOK: Outlet = Outlet { key: "notify.webhook_url", undone: "the webhook was not told" };
 const SLACK: Outlet = Outlet { key: "notify.slack_url", undone: "the chat was not told" };
+const MAIL: Outlet = Outlet { key: "notify.smtp_url", undone: "the mail did not arrive" };
 const PING: Outlet = Outlet { key: "notify.ping_url", undone: "the ping did not arrive" };
 
 impl Outlets {
@@ -243,7 +245,18 @@ impl Context {
             let outcome = told.await;
             self.conclude(outlet, source, outcome);
         };
-        tokio::join!(tell(PING), tell(WEBHOOK), tell(SLACK));
+        let mail = async {
+            let smtp = notify.smtp.as_ref().filter(|_| self.outlets.works(MAIL));
+            let Some(smtp) = smtp.filter(|_| notify::is_wanted(notify.on, &event)) else { return };
+            let outcome = notify::mail(smtp, &event, limit).await;
+            // Others got it: that is no failure of the server.
+            for refusal in outcome.iter().flatten() {
+                let told = format!("the mail did not reach everybody ({}): {refusal}", MAIL.key);
+                self.ui.about(source).warn(&told);
+            }
+            self.conclude(MAIL, source, outcome.map(|_| ()));
+        };
+        tokio::join!(tell(PING), tell(WEBHOOK), tell(SLACK), mail);
     }
 
     fn conclude(&self, outlet: Outlet, source: &str, outcome: Result<()>) {

@@ -1,12 +1,16 @@
-//! Notifications: a webhook that takes JSON, a chat's webhook, and the ping of a dead man's switch.
+//! Notifications: a webhook that takes JSON, a chat's webhook, the ping of a dead man's switch, and mail.
 
 use std::time::Duration;
 
+use chrono::SecondsFormat;
+
 use super::{PING, SLACK};
-use crate::config::NotifyOn;
+use crate::config::{NotifyOn, Smtp};
 use crate::error::{Error, Kind, Result};
 use crate::http::Http;
+use crate::mail::{self, Letter};
 use crate::reports::messages::{self, Notification};
+use crate::retention::short_duration;
 use crate::secret::Secret;
 
 /// True when people want to know: of what failed, of every drill, or of everything.
@@ -37,6 +41,35 @@ pub(super) fn request(outlet: &str, url: &Secret, event: &Notification) -> (Stri
         false => messages::line(event),
     };
     (url.expose().to_owned(), "application/json", body)
+}
+
+/// Sends a mail. Gives a line for each address that the server refused, where it took others.
+///
+/// # Errors
+/// When nobody will get it.
+pub(super) async fn mail(smtp: &Smtp, event: &Notification, limit: Duration) -> Result<Vec<String>> {
+    let letter = letter(smtp, event);
+    mail::send(&smtp.relay, smtp.password()?.as_ref(), &letter, limit).await
+}
+
+fn letter<'a>(smtp: &'a Smtp, event: &Notification) -> Letter<'a> {
+    let Notification { command, source, outcome, host, run, .. } = event;
+    let mark = if event.kind.is_some() { "[FAILED] " } else { "" };
+    let took = short_duration(Duration::from_secs_f64(event.seconds.max(0.0).round()));
+    let time = event.time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let kind = event.kind.as_ref().map(|kind| format!("kind:    {kind}\n")).unwrap_or_default();
+    Letter {
+        from: &smtp.from,
+        to: &smtp.to,
+        subject: format!("{mark}lifeboat {command} of {source} {outcome}"),
+        body: format!(
+            "{}\n\nsource:  {source}\ncommand: {command}\n{kind}ended:   {time}, after {took}\nhost:    {host}\n\
+             run:     {run}\n",
+            sentence(event)
+        ),
+        time: event.time.into(),
+        id: format!("{run}.{source}.{command}"),
+    }
 }
 
 /// What happened, in a line or two.

@@ -22,18 +22,42 @@ pub(super) fn url(to: &Push, source: &str, command: &str, labels: &BTreeMap<Stri
     url
 }
 
-/// Pushes by POST: what is not in the text stays as it is.
-///
-/// # Errors
-/// When the gateway did not take it, within the time.
-pub(super) async fn push(http: &Http, url: &str, login: &Login, text: String, limit: Duration) -> Result<()> {
-    let login = match login {
+const LOGIN_HINT: &str = "look at push_user and push_password_file, or push_token_file, in [metrics]";
+
+fn authorization(login: &Login) -> Option<String> {
+    match login {
         Login::None => None,
         Login::Basic(user, password) => {
             Some(format!("Basic {}", base64::encode(format!("{user}:{}", password.expose()))))
         }
         Login::Bearer(token) => Some(format!("Bearer {}", token.expose())),
-    };
+    }
+}
+
+/// Asks the gateway whether it is ready, which pushes nothing.
+///
+/// # Errors
+/// When it does not answer, or refuses the login.
+pub(super) async fn probe(http: &Http, to: &Push) -> Result<()> {
+    let login = authorization(&to.login()?);
+    let headers: Vec<_> = login.iter().map(|login| ("authorization", login.as_str())).collect();
+    let answer = http.get(&format!("{}/-/ready", to.url), &headers, to.timeout).await?;
+    let error = Error::new(Kind::Failed, format!("the push gateway answered {}", answer.status));
+    match answer.status {
+        401 | 403 => Err(error.hint(LOGIN_HINT)),
+        // What stands before a gateway may let pushes alone through.
+        404 | 405 => Ok(()),
+        _ if answer.is_success() => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// Pushes by POST: what is not in the text stays as it is.
+///
+/// # Errors
+/// When the gateway did not take it, within the time.
+pub(super) async fn push(http: &Http, url: &str, login: &Login, text: String, limit: Duration) -> Result<()> {
+    let login = authorization(login);
     let mut headers = vec![("content-type", "text/plain; version=0.0.4; charset=utf-8")];
     headers.extend(login.as_deref().map(|login| ("authorization", login)));
     let answer = http.post(url, &headers, text, limit).await?;
@@ -45,7 +69,7 @@ pub(super) async fn push(http: &Http, url: &str, login: &Login, text: String, li
     let line = if line.is_empty() { line } else { format!(": {line}") };
     let error = Error::new(Kind::Failed, format!("the push gateway answered {}{line}", answer.status));
     Err(match answer.status {
-        401 | 403 => error.hint("look at push_user and push_password_file, or push_token_file, in [metrics]"),
+        401 | 403 => error.hint(LOGIN_HINT),
         404 => error.hint("push_url is the gateway's own URL, without /metrics"),
         _ => error,
     })

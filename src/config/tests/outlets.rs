@@ -58,6 +58,27 @@ fn the_environment_gives_secrets_and_wins() {
 }
 
 #[test]
+fn mail_goes_to_all_that_the_file_or_the_environment_names() {
+    let room = Room::new(&format!(
+        "{SOURCE}\n[notify]\nsmtp_url = \"smtp://me@mail.example.com?tls=none\"\nsmtp_from = \"a@example.com\"\n\
+         smtp_to = [\"Ann <ann@example.com>\", \"bob@example.com\"]\nca_file = \"ca.pem\"\n"
+    ));
+    let room = room.env("LIFEBOAT_NOTIFY_SMTP_PASSWORD", "s3cret");
+    let config = room.load();
+    let smtp = config.notify.smtp.as_ref().unwrap();
+    assert!(!config.notify.is_empty());
+    assert_eq!(smtp.to[0].to_string(), "Ann <ann@example.com>");
+    assert_eq!((smtp.to.len(), smtp.relay.ca_file.clone()), (2, Some(room.path().join("ca.pem"))));
+    assert_eq!(smtp.password().unwrap(), Some(Secret::new("s3cret")));
+    let (shown, warnings) = (room.show(), room.warnings());
+    assert!(shown.contains("notify.smtp_password = ***") && !shown.contains("s3cret"), "{shown}");
+    assert!(warnings.contains("password and mail travel in the clear"), "{warnings}");
+    let room = room.env("LIFEBOAT_NOTIFY_SMTP_TO", "c@example.com, d@example.com");
+    let to: Vec<String> = room.load().notify.smtp.unwrap().to.iter().map(ToString::to_string).collect();
+    assert_eq!(to, ["c@example.com", "d@example.com"]);
+}
+
+#[test]
 fn a_password_in_the_clear_and_a_file_for_everybody_are_warned_about() {
     let room = Room::new(&format!(
         "{SOURCE}\n[metrics]\npush_url = \"http://push.example.com\"\npush_token_file = \"token\"\n"
@@ -124,6 +145,26 @@ fn what_makes_no_sense_is_refused() {
             "[notify]\nwebhook_url = \"https://hooks.example.com/s3cret\"",
             "lifeboat.toml:4:1: notify.webhook_url: a secret does not belong in this file (exit 3)\n\
              hint: use webhook_url_file, or set LIFEBOAT_NOTIFY_WEBHOOK_URL",
+        ),
+        (
+            "[notify]\nsmtp_url = \"smtps://me:s3cret@mail\"",
+            "lifeboat.toml:4:1: notify.smtp_url: a password does not belong in this URL (exit 3)\n\
+             hint: write it as smtps://user@mail.example.com, or smtp://user@mail.example.com:587 for STARTTLS",
+        ),
+        (
+            "[notify]\nsmtp_url = \"smtps://me@mail\"",
+            "notify.smtp_url names a user without a password (exit 3)\n\
+             hint: add smtp_password_file, or set LIFEBOAT_NOTIFY_SMTP_PASSWORD",
+        ),
+        (
+            "[notify]\nsmtp_url = \"smtps://mail\"\nsmtp_from = \"a@b.example\"",
+            "notify.smtp_url is given without smtp_to (exit 3)\nhint: add smtp_to = [\"ops@example.com\"]",
+        ),
+        (
+            "[notify]\nsmtp_to = [\"a\"]",
+            "lifeboat.toml:4:1: notify.smtp_to must be a list of addresses of mailboxes, not a list (exit 3)\n\
+             hint: an address is ops@example.com or \"Operations <ops@example.com>\", in ASCII (xn--… for other \
+             domains)",
         ),
         (
             "[notify]\non = \"failures\"",
