@@ -9,7 +9,7 @@ use lifeboat::reports::metrics::names::ALL;
 const RULES: &str = include_str!("../k8s-cronjobs/alerts/lifeboat.rules.yaml");
 const TESTS: &str = include_str!("../k8s-cronjobs/alerts/lifeboat.rules.test.yaml");
 const OPERATOR: &str = include_str!("../k8s-cronjobs/alerts/prometheusrule.yaml");
-const RUNBOOK: &str = include_str!("../docs/runbook.md");
+const RUNBOOKS: &str = include_str!("../docs/runbooks/README.md");
 const METRICS: &str = include_str!("../docs/metrics.md");
 
 fn promtool() -> PathBuf {
@@ -66,20 +66,31 @@ fn every_rule_tells_what_how_bad_and_what_to_do() {
         {
             assert!(key.split('|').any(|one| text.contains(one)), "{name} has no {key}");
         }
-        let link = format!("runbook_url: \"docs/runbook.md#{}\"", name.to_lowercase());
+        let link = format!("runbook_url: \"docs/runbooks/{name}.md\"");
         assert!(text.contains(&link), "{name} does not link {link}");
-        assert!(METRICS.contains(&format!("[`{name}`](runbook.md#{})", name.to_lowercase())), "{name}");
+        assert!(METRICS.contains(&format!("[`{name}`](runbooks/{name}.md)")), "{name}");
+        assert!(RUNBOOKS.contains(&format!("[`{name}`]({name}.md)")), "{name}");
     }
 }
 
 #[test]
-fn the_runbook_has_a_section_for_each_rule_and_no_other() {
-    let sections: Vec<&str> = RUNBOOK.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-    let names: Vec<&str> = rules().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(sections, names);
-    for section in RUNBOOK.split("\n## ").skip(1) {
-        for part in ["**Means**", "**Look**", "**Do**"] {
-            assert!(section.contains(part), "{} has no {part}", section.lines().next().unwrap_or_default());
+fn each_rule_has_a_runbook_and_no_runbook_is_without_one() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbooks");
+    let pages: BTreeSet<String> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "README.md")
+        .collect();
+    let wanted: BTreeSet<String> = rules().into_iter().map(|(name, _)| format!("{name}.md")).collect();
+    assert_eq!(pages, wanted);
+    for page in pages {
+        let text = std::fs::read_to_string(directory.join(&page)).unwrap();
+        assert_eq!(text.lines().next().unwrap().strip_prefix("# "), page.strip_suffix(".md"));
+        for part in ["**Means**", "**Look**", "**Do**", "(README.md#first-always)"] {
+            assert!(text.contains(part), "{page} has no {part}");
+        }
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            assert!(directory.join(link).is_file(), "{page} links {link}");
         }
     }
 }

@@ -175,6 +175,16 @@ fn ephemeral_staging_gets_a_volume_and_the_image_with_servers() {
 }
 
 #[test]
+fn pods_reach_the_push_gateway_that_the_configuration_names() {
+    let without = objects(&world(CONFIG), &[]);
+    assert!(!without.contains_key("NetworkPolicy/lifeboat-metrics"));
+    let world = world(&format!("{CONFIG}\n[metrics]\npush_url = \"http://push.monitoring:9091/gateway\"\n"));
+    assert_eq!(ports(&objects(&world, &[]), "lifeboat-metrics"), [9091]);
+    // A proxy on the way, such as a mesh's
+    assert_eq!(ports(&objects(&world, &["--push-gateway", "15001"]), "lifeboat-metrics"), [15001]);
+}
+
+#[test]
 fn a_secret_in_the_file_is_refused_and_not_shown() {
     let cases = [
         ("postgres://backup@db", "postgres://backup:hunter2@db"),

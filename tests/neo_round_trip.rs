@@ -19,7 +19,7 @@ fn everything_comes_back_and_is_proven_before() {
     let (from, to) = two_servers();
     let world = world(&format!(
         "{}[sources.graph.staging]\nurl = \"ephemeral\"\n",
-        source("graph", &from.url().replace("bolt:", "neo4j:"), "")
+        source("graph", &from.url().replace("bolt:", "neo4j:"), "options.readers = 3")
     ));
 
     // Nothing at all.

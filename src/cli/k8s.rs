@@ -82,7 +82,7 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", default_value = "20Gi", value_parser = quantity)]
     drill_volume: String,
 
-    /// Let pods connect to a push gateway on this port
+    /// Let pods connect to a push gateway on this port [else: that of metrics.push_url]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     push_gateway: Option<u16>,
 

@@ -7,6 +7,7 @@ mod backup;
 mod completions;
 mod config;
 mod context;
+mod convert;
 mod doctor;
 mod drill;
 mod failure;
@@ -77,6 +78,7 @@ commands! {
     "Back up and restore": {
         Backup = backup,
         Restore = restore,
+        Convert = convert,
     }
     "Look": {
         List = list,

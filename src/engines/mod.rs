@@ -12,6 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWrite;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -226,6 +227,32 @@ pub struct Restored {
     pub end: CleanEnd,
 }
 
+/// What a conversion is to give.
+#[derive(Debug, Clone, Copy)]
+pub struct Conversion<'a> {
+    /// The format's word (`cypher`).
+    pub format: &'a str,
+    /// The backup's id.
+    pub id: &'a str,
+}
+
+/// What a conversion wrote.
+#[derive(Debug)]
+pub struct Converted {
+    /// Rows written.
+    pub rows: u64,
+    /// Raw bytes read.
+    pub raw_bytes: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// What is not as it was in the backup.
+    pub warnings: Vec<String>,
+    /// What to know next, a line each.
+    pub advice: Vec<String>,
+    /// Proof that the backup was whole.
+    pub end: CleanEnd,
+}
+
 /// Where drills restore to.
 #[derive(Debug, Clone)]
 pub enum Staging {
@@ -322,6 +349,22 @@ pub trait Engine: Send + Sync {
         target: &Target,
         options: &RestoreOptions,
     ) -> Result<Restored>;
+
+    /// Writes a backup in a form that loads without lifeboat, where its own form is not such a one. Structure,
+    /// sizes and digests have been verified when it returns; what was written before an error is of no use.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] when there is nothing to convert, [`Kind::Damaged`], those of the store and of the output.
+    async fn convert(
+        &self,
+        _from: &BackupReader,
+        _origin: &Origin,
+        _conversion: &Conversion<'_>,
+        _output: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<Converted> {
+        let what = format!("backups of {} need no conversion: its own tools read them", self.name());
+        Err(Error::new(Kind::Usage, what).hint("docs/restore-by-hand.md tells how to restore them"))
+    }
 
     /// Counts a database after the backup's own inventory, and compares.
     ///

@@ -68,7 +68,8 @@ pub(super) fn cron_jobs(plan: &Plan) -> Vec<(&'static str, Value)> {
     };
     let drill = match plan.ephemeral {
         true => Resources {
-            comment: "lifeboat and the restore tool as in a backup, and a whole database server.",
+            comment: "Measured: 852 MiB at its peak, page cache included: mongod 254 MiB, lifeboat 129 MiB,\n\
+                      postgres 127 MiB, mongorestore 85 MiB. A server takes more where it restores more.",
             cpu: ("500m", "2"),
             memory: "2Gi",
         },

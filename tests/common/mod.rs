@@ -22,3 +22,4 @@ pub mod neo_service;
 pub mod postgres;
 pub mod proxy;
 pub mod s3;
+pub mod tripwire;

@@ -68,7 +68,7 @@ pub(super) fn plan(args: &Args, context: &Context) -> Result<Plan> {
         source.staging.as_ref().is_some_and(|staging| staging.target == StagingTarget::Ephemeral)
     });
     Ok(Plan {
-        settings: settings(args, context, &sources, ephemeral),
+        settings: settings(args, context, config, &sources, ephemeral),
         config: text,
         policies,
         policy_dir: config.show().iter().any(|value| value.key == "policy_dir"),
@@ -118,7 +118,13 @@ fn tell_what_is_left_out(config: &Config, context: &Context) {
     }
 }
 
-fn settings(args: &Args, context: &Context, sources: &[&Source], ephemeral: bool) -> Settings {
+fn settings(
+    args: &Args,
+    context: &Context,
+    config: &Config,
+    sources: &[&Source],
+    ephemeral: bool,
+) -> Settings {
     let shards = match args.shards {
         Some(shards) => shards,
         None if sources.len() <= HANDFUL => 1,
@@ -145,7 +151,9 @@ fn settings(args: &Args, context: &Context, sources: &[&Source], ephemeral: bool
         parallelism: args.parallelism,
         deadline: args.deadline,
         drill_volume: args.drill_volume.clone(),
-        push_gateway: args.push_gateway,
+        push_gateway: args
+            .push_gateway
+            .or_else(|| config.metrics.push.as_ref().map(|push| http_port(&push.url))),
         secret_store: args.external_secrets.clone(),
     }
 }
@@ -184,10 +192,7 @@ fn egress(config: &Config, sources: &[&Source]) -> Egress {
     let store = match (&config.store.endpoint, config.store.url.starts_with("file:")) {
         (_, true) => None,
         (None, false) => Some(443),
-        (Some(endpoint), false) => {
-            let usual = if endpoint.starts_with("http://") { 80 } else { 443 };
-            explicit_ports(endpoint).into_iter().flatten().next().or(Some(usual))
-        }
+        (Some(endpoint), false) => Some(http_port(endpoint)),
     };
     Egress {
         sources: sources
@@ -223,6 +228,12 @@ fn backup_ports(hosts: &str) -> Vec<u16> {
     explicit_ports(hosts).into_iter().map(|port| port.unwrap_or(NEO4J_BACKUP)).collect()
 }
 
+/// The port of a URL with `http` or `https`.
+fn http_port(url: &str) -> u16 {
+    let usual = if url.starts_with("http://") { 80 } else { 443 };
+    explicit_ports(url).into_iter().flatten().next().unwrap_or(usual)
+}
+
 /// For each host of a URL its port, where it has one.
 fn explicit_ports(url: &str) -> Vec<Option<u16>> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -251,6 +262,13 @@ mod tests {
         for (hosts, expected) in [("", vec![6362]), ("a:6000,b", vec![6000, 6362])] {
             assert_eq!(backup_ports(hosts), expected);
         }
+    }
+
+    #[test]
+    fn a_web_server_has_a_port() {
+        assert_eq!(http_port("http://push.monitoring:9091/gateway"), 9091);
+        assert_eq!(http_port("http://push.monitoring"), 80);
+        assert_eq!(http_port("https://push.example.com/gateway"), 443);
     }
 
     #[test]

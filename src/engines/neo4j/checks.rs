@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::connect::{connect, explain, reading};
 use super::engine::{Neo4j, resolve};
-use super::graph::tally::quoted;
+use super::graph::tally::in_statement;
 use crate::bolt::Params;
 use crate::bolt::packstream::Value;
 use crate::engines::{Query, Target};
@@ -20,11 +20,11 @@ impl Neo4j {
         let database = target.database.clone().or_else(|| uri.database.clone());
         let query = match query {
             Query::Value(text) => text.clone(),
-            Query::Rows(label) => format!("MATCH (n:{}) RETURN count(n)", quoted(label)),
+            Query::Rows(label) => format!("MATCH (n:{}) RETURN count(n)", in_statement(label)),
             Query::Age { table, column } => format!(
                 "MATCH (n:{}) WITH max(n.{}) AS newest RETURN duration.inSeconds(newest, datetime.realtime()).seconds",
-                quoted(table),
-                quoted(column)
+                in_statement(table),
+                in_statement(column)
             ),
         };
         let mut connection = connect(&uri).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::connect::{connect, explain, look, reading};
+use super::connect::{connect, explain, look};
 use super::engine::{Neo4j, resolve};
 use super::graph::counting::inventory;
 use super::reading::{Output, Reader, Stop};
@@ -51,10 +51,8 @@ impl Neo4j {
         let uri = uri.with_database(database);
         let mut connection = connect(&uri).await?;
         let server = look(&mut connection, &uri).await?;
-        progress.expect_raw(plan.totals().bytes);
-        let begin = reading(uri.database.as_deref());
-        let mut reader =
-            Reader { connection: &mut connection, server: &server, begin, stop: Stop::default() };
+        progress.expect_raw(expected(plan));
+        let reader = Reader::open(&uri, &server, None, self.readers(), Stop::default()).await?;
         let read = reader.graph(&mut Output::Nowhere(progress)).await?;
         let read = read.ok_or_else(|| Error::new(Kind::Failed, "the reading was stopped"))?;
         let found = inventory(&read.tally, read.statements.iter().map(|s| s.definition()).collect());
@@ -68,6 +66,13 @@ impl Neo4j {
         let same_version = origin.server.get("version") == Some(&server.version);
         Ok(compared(plan, &found, same_version))
     }
+}
+
+/// About how many bytes of records will come: what is counted of each, with its ids and headers.
+fn expected(plan: &Inventory) -> u64 {
+    const HEADERS: u64 = 17;
+    let graph = plan.items.iter().filter(|item| item.kind != super::offline::STORE);
+    graph.map(|item| item.bytes + item.rows * HEADERS).sum()
 }
 
 async fn offline(

@@ -126,14 +126,26 @@ pub fn explain(shown: &str, error: bolt::Error) -> Error {
             .because(error).hint("look into the server's log, and try again"),
         Bolt::Connect { .. } => unreachable(format!("{shown} cannot be reached")).because(error)
             .hint("check host and port, that Neo4j runs, and the network between"),
-        _ => Error::new(Kind::Failed, format!("{shown} answers what cannot be understood")).because(error),
+        _ => Error::new(Kind::Failed, format!("{shown} answers what cannot be understood")).because(error)
+            .hint("check that this is the port of Bolt; a server that is newer may need a newer lifeboat"),
     }
+}
+
+/// The first line of a message, and the next one when the first only introduces it.
+fn first_sentence(message: &str) -> String {
+    let mut lines = message.lines().map(str::trim);
+    let mut said = lines.next().unwrap_or_default().to_owned();
+    if said.ends_with(':')
+        && let Some(next) = lines.next()
+    {
+        said = format!("{said} {next}");
+    }
+    said.trim_end_matches('.').to_owned()
 }
 
 /// What a server's own error means. Source: Neo4j's status codes.
 fn refused(shown: &str, code: &str, message: &str) -> Error {
-    let said =
-        format!("{shown}: {} ({code})", message.trim_end_matches('.').lines().next().unwrap_or_default());
+    let said = format!("{shown}: {} ({code})", first_sentence(message));
     let unreachable = |hint: &str| Error::new(Kind::Unreachable, said.clone()).hint(hint);
     match code {
         "Neo.ClientError.Security.Unauthorized" | "Neo.ClientError.Security.TokenExpired" => {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use tokio::io::AsyncWrite;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::connect::{self, major_minor};
@@ -19,8 +20,8 @@ use super::tools::{self, Tool};
 use super::uri::Uri;
 use crate::bolt::Connection;
 use crate::engines::{
-    Captured, Comparison, Endpoint, Engine, Finding, Host, Origin, Query, RestoreOptions, Restored, Settings,
-    Site, Staging, Target,
+    Captured, Comparison, Conversion, Converted, Endpoint, Engine, Finding, Host, Origin, Query,
+    RestoreOptions, Restored, Settings, Site, Staging, Target,
 };
 use crate::error::{Error, Kind, Result};
 use crate::pipeline::inventory::Inventory;
@@ -32,6 +33,9 @@ pub const NAME: &str = "neo4j";
 
 /// Where the password of a connection comes from when neither the configuration nor the URL has it.
 const PASSWORD: &str = "NEO4J_PASSWORD";
+
+/// Connections that read at once, where the source does not say.
+const READERS: usize = 4;
 
 /// A throwaway server that a drill has made.
 type Throwaway = Arc<AsyncMutex<Ephemeral>>;
@@ -88,6 +92,11 @@ impl Neo4j {
     /// A connection to the source.
     pub(super) async fn connect(&self) -> Result<Connection> {
         connect::connect(&self.uri).await
+    }
+
+    /// Connections that read at once.
+    pub(super) fn readers(&self) -> usize {
+        self.options.readers.unwrap_or_else(|| self.settings.host.threads.clamp(1, READERS)).max(1)
     }
 
     /// Reads a stored export to its end and counts it.
@@ -180,6 +189,14 @@ fn is_of_files(properties: &serde_json::Value) -> bool {
     matches!(method, Some("dump" | "backup"))
 }
 
+fn only_ephemeral() -> Error {
+    Error::new(
+        Kind::Config,
+        "a drill of this method restores files of a store, which needs a server of its own",
+    )
+    .hint("set the source's staging url to \"ephemeral\"; a staging server by URL is for exports")
+}
+
 #[async_trait]
 impl Engine for Neo4j {
     fn name(&self) -> &'static str {
@@ -232,6 +249,16 @@ impl Engine for Neo4j {
         }
     }
 
+    async fn convert(
+        &self,
+        from: &BackupReader,
+        origin: &Origin,
+        conversion: &Conversion<'_>,
+        output: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<Converted> {
+        self.convert_export(from, origin, conversion, output).await
+    }
+
     async fn compare(
         &self,
         target: &Target,
@@ -245,6 +272,10 @@ impl Engine for Neo4j {
     async fn provision(&self, staging: &Staging, origin: &Origin, raw_bytes: u64) -> Result<Box<dyn Site>> {
         match staging {
             Staging::Server(endpoint) => {
+                // Files go into no server by its URL; that is said before anything is claimed.
+                if origin.properties.get("method").and_then(serde_json::Value::as_str) != Some("export") {
+                    return Err(only_ephemeral());
+                }
                 let uri = resolve(endpoint, &self.settings.host)?;
                 Ok(Box::new(ServerSite::provision(endpoint.clone(), &uri, origin).await?))
             }
@@ -254,6 +285,10 @@ impl Engine for Neo4j {
 
     async fn preflight_staging(&self, staging: &Staging) -> Result<Vec<Finding>> {
         match staging {
+            Staging::Server(_) if self.method != "export" => {
+                let error = only_ephemeral();
+                Ok(vec![Finding::error("staging", error.chain(), error.hint_text().unwrap_or_default())])
+            }
             Staging::Server(endpoint) => staging::preflight(&resolve(endpoint, &self.settings.host)?).await,
             Staging::Ephemeral { tools } => {
                 let told = |error: Error| {
@@ -302,7 +337,7 @@ impl Engine for Neo4j {
             "set -euo pipefail".to_owned(),
             format!("{print} | sha256sum   # must be the sha256 of {GRAPH}"),
             format!(
-                "{print} | zstd -dc > graph   # docs/graph-export.md describes it, with a program that loads it"
+                "{print} | zstd -dc | scripts/read-graph-export > graph.jsonl   # docs/graph-export.md describes both"
             ),
         ]
     }

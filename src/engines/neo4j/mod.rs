@@ -6,6 +6,7 @@ pub mod bookmark;
 mod checks;
 mod compare;
 pub mod connect;
+mod convert;
 pub mod dump;
 mod engine;
 mod enterprise;

@@ -13,6 +13,8 @@ use crate::error::{Error, Kind, Result};
 pub struct Options {
     /// How often an export is tried until nothing is committed meanwhile; 3 by default.
     pub attempts: Option<u32>,
+    /// Connections that read at once; as many as there are threads, and 4 at most, by default.
+    pub readers: Option<usize>,
     /// Seconds that an attempt after the first waits at most for writers to pause; 30 by default.
     pub quiet_wait_seconds: Option<u64>,
     /// Whether an export lists the users (their passwords cannot be read).
@@ -74,6 +76,12 @@ impl Options {
             return wrong(
                 "options.stall_timeout_seconds is for the methods dump and backup",
                 "leave it out: an export has a limit of its own",
+            );
+        }
+        if self.readers.is_some_and(|readers| readers == 0 || readers > 64) {
+            return wrong(
+                "options.readers: there can be 1 to 64",
+                "leave it out for one a thread, and 4 at most",
             );
         }
         if self.stop.is_empty() != self.start.is_empty() {

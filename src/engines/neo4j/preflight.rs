@@ -26,8 +26,10 @@ impl Neo4j {
             None => findings.push(Finding::ok(
                 "database",
                 format!(
-                    "{} has {} nodes, {} constraints and indexes",
-                    server.database, held.nodes, held.definitions
+                    "{} has {} nodes, {}",
+                    server.database,
+                    held.nodes,
+                    super::graph::schema::counted(held.definitions)
                 ),
             )),
         }

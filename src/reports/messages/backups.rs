@@ -185,6 +185,35 @@ impl Message for Restore {
     const TYPE: &'static str = "restore";
 }
 
+/// From `convert`: what was written.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Convert {
+    /// The source's name.
+    pub source: String,
+    /// The backup's id.
+    pub id: String,
+    /// The format's word.
+    pub format: String,
+    /// The file; `null` for a dry run.
+    pub output: Option<String>,
+    /// Nodes and relationships written.
+    pub rows: u64,
+    /// Bytes of data read, before compression.
+    pub raw_bytes: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// True when nothing was written.
+    pub dry_run: bool,
+    /// What is not as it was in the backup.
+    pub warnings: Vec<String>,
+}
+
+impl Message for Convert {
+    const TYPE: &'static str = "convert";
+}
+
 /// From `verify`: whether a backup reads back as it was written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verify {

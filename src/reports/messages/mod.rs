@@ -14,7 +14,8 @@ mod tests;
 use serde::Serialize;
 
 pub use backups::{
-    Backup, BackupDetails, BackupEntry, DrillRecord, Finding, ItemLine, RecoveryPoint, Restore, Use, Verify,
+    Backup, BackupDetails, BackupEntry, Convert, DrillRecord, Finding, ItemLine, RecoveryPoint, Restore, Use,
+    Verify,
 };
 pub use drills::{Check, Drill, Phase};
 pub use keeping::{ConfigCheck, ConfigValue, Decision, Error, Hold, Manifests, Notification, Prune, Status};

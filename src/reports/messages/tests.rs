@@ -77,6 +77,18 @@ fn samples() -> Vec<String> {
             phases: phases(),
             warnings: vec![],
         }),
+        line(&Convert {
+            source: text(),
+            id: text(),
+            format: text(),
+            output: None,
+            rows: 0,
+            raw_bytes: 0,
+            bytes: 0,
+            seconds: 0.0,
+            dry_run: false,
+            warnings: vec![],
+        }),
         line(&Verify {
             source: text(),
             id: text(),

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use super::connect::{Server, explain, look, reading};
+use super::connect::{Server, explain, look};
 use super::engine::Neo4j;
 use super::graph::counting::inventory;
 use super::graph::format::{self, MAGIC};
@@ -58,8 +58,6 @@ impl Neo4j {
                 "{} was written to during attempt {attempt} of {attempts} to export it",
                 server.database
             ));
-            // The transaction of an attempt that was stopped is of no use any more.
-            connection = self.connect().await?;
             attempt += 1;
         };
         let tally = &exported.read.tally;
@@ -120,11 +118,9 @@ impl Neo4j {
         // The last try goes on to its end whatever happens, unless nobody wants what comes of it.
         let watch =
             (!last || self.settings.require_consistent).then(|| pulse.watch(first.clone(), stop.clone()));
-        let mut begin = reading(self.uri.database.as_deref());
-        begin.bookmarks = vec![first.clone()];
+        let reader = Reader::open(&self.uri, server, Some(&first), self.readers(), stop).await?;
         let mut writer = sink.object(GRAPH, Role::Dump, "lifeboat graph export, version 1");
         writer.write(&head(server, &first, time)?).await?;
-        let mut reader = Reader { connection, server, begin, stop };
         let read = reader.graph(&mut Output::Object(&mut writer)).await?;
         drop(watch);
         let consistent = match &read {

@@ -19,6 +19,14 @@ pub struct Statement {
     pub create: String,
 }
 
+/// So many constraints and indexes, in words.
+pub fn counted(count: usize) -> String {
+    match count {
+        1 => "1 constraint or index".to_owned(),
+        count => format!("{count} constraints and indexes"),
+    }
+}
+
 impl Statement {
     /// The fields of its record in an export.
     pub fn fields(&self) -> Vec<(&'static str, Value)> {
@@ -47,6 +55,12 @@ impl Statement {
             of: text("of")?,
             create: text("create")?,
         })
+    }
+
+    /// The `CREATE` statement as it is to be run. The server writes names into it as they are, and reads `\uXXXX` in
+    /// them: without this, a name could end itself and go on as Cypher.
+    pub fn cypher(&self) -> String {
+        self.create.replace('\\', "\\u005C")
     }
 
     /// As the inventory has it.

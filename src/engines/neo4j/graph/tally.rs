@@ -181,12 +181,44 @@ fn label_set(sorted: &[&str]) -> String {
     sorted.iter().map(|label| format!(":{}", quoted(label))).collect()
 }
 
+/// The labels in the name of an item of nodes: the other way round.
+pub fn labels(set: &str) -> Vec<String> {
+    let (mut labels, mut rest) = (Vec::new(), set);
+    while let Some(label) = rest.strip_prefix(':') {
+        let Some(quoted) = label.strip_prefix('`') else {
+            let end = label.find(':').unwrap_or(label.len());
+            labels.push(label[..end].to_owned());
+            rest = &label[end..];
+            continue;
+        };
+        // A backtick that is doubled is one of the name.
+        let mut name = String::new();
+        let mut letters = quoted.char_indices().peekable();
+        rest = "";
+        while let Some((at, letter)) = letters.next() {
+            if letter == '`' && letters.next_if(|(_, next)| *next == '`').is_none() {
+                rest = &quoted[at + 1..];
+                break;
+            }
+            name.push(letter);
+        }
+        labels.push(name);
+    }
+    labels
+}
+
 /// A name in Cypher: as it is when it is a plain identifier, else in backticks (Cypher manual, "Naming rules").
 pub fn quoted(name: &str) -> String {
     let mut letters = name.chars();
     let plain = letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
     if plain { name.to_owned() } else { format!("`{}`", name.replace('`', "``")) }
+}
+
+/// A name in a statement. Cypher reads `\uXXXX` before anything else, so a backslash in a name is written that way: a
+/// `\u0060` would end the name otherwise (Cypher manual, "Using Unicode in Cypher").
+pub fn in_statement(name: &str) -> String {
+    quoted(name).replace('\\', "\\u005C")
 }
 
 #[cfg(test)]
@@ -286,6 +318,10 @@ mod tests {
         assert_eq!(quoted("a`b c"), "`a``b c`");
         assert_eq!(quoted("Größe"), "`Größe`");
         assert_eq!(quoted("2x"), "`2x`");
+        assert_eq!(in_statement("a\\u0060) DETACH DELETE n //"), "`a\\u005Cu0060) DETACH DELETE n //`");
         assert_eq!(label_set(&["A", "b c"]), ":A:`b c`");
+        for set in [&["A", "b c"][..], &["x`:`y", "a:b", "``", "Z"], &[], &["`"]] {
+            assert_eq!(labels(&label_set(set)), set);
+        }
     }
 }

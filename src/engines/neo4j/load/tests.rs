@@ -166,7 +166,7 @@ async fn whatever_goes_wrong_the_old_database_comes_back() {
         (format!("{LOADS}; exit 1"), "failed with status 1"),
         ("mkdir databases/db; kill -9 $$".to_owned(), "killed by signal 9"),
         ("cat > /dev/null".to_owned(), "is not there"),
-        ("mkdir databases/db transactions/db; exec <&-; exit 0".to_owned(), "is not there"),
+        ("mkdir databases/db transactions/db; exec <&-; exit 0".to_owned(), "is not there|but not well"),
         (
             format!("{LOADS}; : > databases/db/neostore"),
             "neostore of the dump is not there after it was loaded",
@@ -175,7 +175,9 @@ async fn whatever_goes_wrong_the_old_database_comes_back() {
         for old in [false, true] {
             let room = Room::new(old).await;
             let error = room.restore(&loads, true).await.unwrap_err();
-            assert!(error.message().contains(message), "{loads}: {error}");
+            // A tool that goes without reading may have got the small dump into its pipe before, or not.
+            let told = message.split('|').any(|message| error.message().contains(message));
+            assert!(told, "{loads}: {error}");
             if old { room.is_old() } else { assert_eq!(room.look(), ("none", 0), "{loads}") }
         }
     }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::bookmark;
-use super::connect::{self, Server, all, connect, explain, look, reading, text};
+use super::connect::{self, Server, all, connect, explain, look, text};
 use super::dump::{self, DUMP, Dumped, Expected, Request, SYSTEM, SYSTEM_DUMP};
 use super::engine::Neo4j;
 use super::export::facts;
@@ -161,10 +161,7 @@ impl Neo4j {
         let failed = |cause| explain(&server.shown, cause);
         let database = self.uri.database.as_deref();
         let first = connect::bookmark(&mut connection, database).await.map_err(failed)?;
-        let mut begin = reading(database);
-        begin.bookmarks = vec![first.clone()];
-        let mut reader =
-            Reader { connection: &mut connection, server: &server, begin, stop: Stop::default() };
+        let reader = Reader::open(&self.uri, &server, Some(&first), self.readers(), Stop::default()).await?;
         let read = reader.graph(&mut Output::Nowhere(progress)).await?;
         let read = read.ok_or_else(|| Error::new(Kind::Failed, "the count was stopped"))?;
         let inventory = inventory(&read.tally, read.statements.iter().map(|s| s.definition()).collect());

@@ -3,7 +3,8 @@
 use super::claim::{self, Claim};
 use crate::bolt::{Connection, Params};
 use crate::engines::neo4j::connect::{self, Server, explain, writing};
-use crate::engines::neo4j::graph::tally::quoted;
+use crate::engines::neo4j::graph::schema::counted;
+use crate::engines::neo4j::graph::tally::in_statement;
 use crate::engines::neo4j::reading::{self, cypher};
 use crate::engines::{Origin, RestoreOptions};
 use crate::error::{Error, Kind, Result};
@@ -71,27 +72,43 @@ pub fn check(server: &Server, held: &Held, origin: &Origin, options: &RestoreOpt
         .hint("restore it into another database or server; what is still in the source is not touched"));
     }
     if options.replace.is_empty() {
-        let what = match &held.claim {
-            Some(claim) => format!("is being restored into, or was when that was cut off ({claim})"),
-            None => {
-                format!("is not empty ({} nodes, {} constraints and indexes)", held.nodes, held.definitions)
-            }
+        let (what, hint) = match &held.claim {
+            Some(claim) => (
+                format!("is being restored into, or was when that was cut off ({claim})"),
+                format!(
+                    "wait until it is done; if it was cut off, empty the database first: --replace {database}"
+                ),
+            ),
+            None => (
+                format!("is not empty ({} nodes, {})", held.nodes, counted(held.definitions)),
+                format!("restore into an empty database, or empty this one first: --replace {database}"),
+            ),
         };
-        return Err(Error::new(
-            Kind::Unreachable,
-            format!("the database {database} of {} {what}", server.shown),
-        )
-        .hint(format!("restore into an empty database, or empty this one first: --replace {database}")));
+        let what = format!("the database {database} of {} {what}", server.shown);
+        return Err(Error::new(Kind::Unreachable, what).hint(hint));
     }
     Ok(true)
 }
 
-/// Removes everything from a database, in batches, and its claim last: constraints and indexes first, unless they are
-/// to stay, so that what follows is quick.
+/// Removes everything from a database, and its claim last.
 ///
 /// # Errors
 /// Those of [`explain`].
 pub async fn empty(connection: &mut Connection, server: &Server, keep_definitions: bool) -> Result<()> {
+    empty_claimed(connection, server, keep_definitions).await?;
+    claim::release(connection, server).await
+}
+
+/// Removes everything but the claim, in batches: constraints and indexes first, unless they are to stay, so that what
+/// follows is quick.
+///
+/// # Errors
+/// Those of [`explain`].
+pub async fn empty_claimed(
+    connection: &mut Connection,
+    server: &Server,
+    keep_definitions: bool,
+) -> Result<()> {
     let failed = |cause| explain(&server.shown, cause);
     let database = Some(server.database.as_str());
     connection.rollback().await.map_err(failed)?;
@@ -100,14 +117,14 @@ pub async fn empty(connection: &mut Connection, server: &Server, keep_definition
     connection.commit().await.map_err(failed)?;
     for statement in statements.into_iter().filter(|_| !keep_definitions) {
         let what = if statement.constraint { "CONSTRAINT" } else { "INDEX" };
-        let drop = format!("DROP {what} {} IF EXISTS", quoted(&statement.name));
+        let drop = format!("DROP {what} {} IF EXISTS", in_statement(&statement.name));
         alone(connection, server, &drop, &Params::default()).await?;
     }
     for (pattern, gone) in [("()-[r]->()", "DELETE r"), ("(r)", "DETACH DELETE r")] {
         let batches = format!("MATCH {pattern} CALL {{ WITH r {gone} }} IN TRANSACTIONS OF 5000 ROWS");
         alone(connection, server, &cypher(server, &batches), &Params::default()).await?;
     }
-    claim::release(connection, server).await
+    Ok(())
 }
 
 /// Runs a statement that is a transaction of its own.
@@ -168,7 +185,7 @@ mod tests {
         assert!(refused("source", &some, &["neo4j"]).message().contains("is the source of this backup"));
         assert_eq!(refused("other", &none, &["movies"]).kind(), Kind::Usage);
         let began = chrono::DateTime::UNIX_EPOCH;
-        let half = Held { claim: Some(Claim { drill: false, began }), nodes: 0, definitions: 0 };
+        let half = Held { claim: Some(Claim { drill: false, began, mark: 0 }), nodes: 0, definitions: 0 };
         let error = refused("source", &half, &[]);
         assert!(error.message().contains("a restore that began at 1970-01-01T00:00:00Z"), "{error}");
         assert!(of("source", &half, &["neo4j"]).unwrap());

@@ -14,8 +14,8 @@ use crate::bolt::{self, Connection, Params};
 use crate::engines::neo4j::connect::{Server, explain, writing};
 use crate::engines::neo4j::graph::ids::Ids;
 use crate::engines::neo4j::graph::row::{Node, Relationship};
-use crate::engines::neo4j::graph::tally::quoted;
-use crate::engines::neo4j::reading::cypher;
+use crate::engines::neo4j::graph::tally::in_statement;
+use crate::engines::neo4j::reading::{Stop, cypher};
 use crate::error::{Error, Kind, Result};
 
 /// Rows of a batch at most; more make a transaction slow, fewer make round trips count.
@@ -85,13 +85,19 @@ pub struct Worker {
     server: Server,
     database: Option<String>,
     batches: mpsc::Receiver<Batch>,
+    stop: Stop,
     /// From the ids of the export to those of the target, plus 1.
     ids: Ids<u64>,
     loaded: Loaded,
 }
 
-/// Makes the two ends.
-pub fn pair(connection: Connection, server: &Server, database: Option<String>) -> (Loader, Worker) {
+/// Makes the two ends. Once `stop` is raised, the worker ends with the batch that it is at.
+pub fn pair(
+    connection: Connection,
+    server: &Server,
+    database: Option<String>,
+    stop: Stop,
+) -> (Loader, Worker) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let loader = Loader {
         dynamic: server.major_minor().is_some_and(|version| version >= DYNAMIC),
@@ -106,6 +112,7 @@ pub fn pair(connection: Connection, server: &Server, database: Option<String>) -
         server: server.clone(),
         database,
         batches: receiver,
+        stop,
         ids: Ids::default(),
         loaded: Loaded::default(),
     };
@@ -120,7 +127,7 @@ impl Loader {
     pub fn node(&mut self, node: &Node<'_>, record: &[u8]) -> Result<()> {
         let group = match self.dynamic {
             true => String::new(),
-            false => node.sorted_labels()?.iter().map(|label| format!(":{}", quoted(label))).collect(),
+            false => node.sorted_labels()?.iter().map(|label| format!(":{}", in_statement(label))).collect(),
         };
         self.row(group, record);
         Ok(())
@@ -137,7 +144,7 @@ impl Loader {
         }
         let group = match self.dynamic {
             true => String::new(),
-            false => format!(":{}", quoted(relationship.type_name()?)),
+            false => format!(":{}", in_statement(relationship.type_name()?)),
         };
         let mut record = Vec::with_capacity(relationship.properties.len() + relationship.kind.len() + 20);
         let mut encoder = Encoder::new(&mut record);
@@ -203,6 +210,9 @@ impl Worker {
     /// Those of [`explain`]; [`Kind::Failed`] when the server made fewer than it was given.
     pub async fn run(mut self) -> Result<Loaded> {
         while let Some(batch) = self.batches.recv().await {
+            if self.stop.is_raised() {
+                return Err(Error::new(Kind::Failed, "the restore was given up"));
+            }
             match batch.what {
                 What::Nodes => self.nodes(batch).await?,
                 What::Relationships => self.relationships(batch).await?,
@@ -283,7 +293,7 @@ impl Worker {
         loop {
             match self.once(&statement, &params).await {
                 Ok(answer) => return Ok(answer),
-                Err(cause) if cause.is_transient() && tries < TRIES => {
+                Err(cause) if cause.is_transient() && tries < TRIES && !self.stop.is_raised() => {
                     self.connection.rollback().await.map_err(|cause| explain(&self.server.shown, cause))?;
                     tokio::time::sleep(Duration::from_millis(200 << tries)).await;
                     tries += 1;

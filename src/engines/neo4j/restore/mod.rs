@@ -7,9 +7,10 @@ pub mod claim;
 pub mod existing;
 mod load;
 mod schema;
+mod undo;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::connect::{Server, connect, look};
 use super::engine::{Neo4j, resolve};
@@ -17,6 +18,7 @@ use super::export::GRAPH;
 use super::graph::counting::Counting;
 use super::graph::format::Record;
 use super::graph::schema::Statement;
+use super::graph::tally;
 use crate::bolt::Connection;
 use crate::bolt::packstream::Value;
 use crate::engines::{Origin, Phase, RestoreOptions, Restored, Target};
@@ -25,13 +27,9 @@ use crate::pipeline::BackupReader;
 use crate::pipeline::inventory::Inventory;
 use crate::pipeline::object::CleanEnd;
 
+use claim::Claim;
 use load::Loaded;
-
-/// How long the removal of an unfinished restore may take.
-const UNDOING: Duration = Duration::from_secs(60);
-
-/// The same when the process was told to stop: it has to end within 10 seconds.
-const UNDOING_WHEN_STOPPED: Duration = Duration::from_secs(6);
+use undo::Hand;
 
 /// What the work came to.
 struct Done {
@@ -61,33 +59,47 @@ impl Neo4j {
             let mut connection = connect(&uri).await?;
             let server = look(&mut connection, &uri).await?;
             check_version(&server)?;
+            check_labels(&inventory, options)?;
             let held = existing::held(&mut connection, &server).await?;
             let replace = existing::check(&server, &held, origin, options)?;
-            Ok((inventory, connection, server, replace))
+            Ok((inventory, connection, server, replace.then_some(held.claim)))
         };
-        let (inventory, mut connection, server, replace) = options.cancel.guard(looking).await?;
+        let (inventory, mut connection, server, replaced) = options.cancel.guard(looking).await?;
         let shown = format!("{} (database {})", server.shown, server.database);
         let mut warnings = doubts(origin, &server, options);
         if options.dry_run {
             return Ok(nothing_done(shown, inventory, options, warnings));
         }
         let mut phases = Vec::new();
-        if replace {
+        if replaced.is_some() {
             let began = Instant::now();
             from.progress().phase("check");
             options.cancel.guard(self.check_whole(from, &inventory)).await?;
             phases.push(Phase { name: "check".into(), seconds: began.elapsed().as_secs_f64() });
-            options.cancel.guard(existing::empty(&mut connection, &server, false)).await?;
         }
+        let mine = match options.staging {
+            true => None,
+            false => Some(claimed(&mut connection, &server, replaced, origin, options).await?),
+        };
         let before = from.progress().raw();
+        let mut hand = Hand::default();
         let work = async {
+            if replaced.is_some() {
+                existing::empty_claimed(&mut connection, &server, false).await?;
+            }
             let second = connect(&uri).await?;
-            self.work(from, &inventory, &server, (&mut connection, second), options).await
+            self.work(from, &inventory, &server, (&mut connection, second, &mut hand), options).await
         };
         let done = match options.cancel.guard(work).await {
             Ok(done) => done,
-            Err(error) => return Err(undone(&uri, &server, options, error).await),
+            Err(error) => {
+                return Err(undo::undone(&uri, &server, (connection, hand), mine, options, error).await);
+            }
         };
+        if let Some(mine) = mine {
+            claim::check(&mut connection, &server, mine).await?;
+            claim::release(&mut connection, &server).await?;
+        }
         phases.extend(done.phases);
         if done.dangling > 0 {
             warnings.push(format!(
@@ -95,8 +107,10 @@ impl Neo4j {
                 done.dangling
             ));
         }
-        let mut advice =
-            vec![format!("{} constraints and indexes were made, and are online", done.definitions)];
+        let mut advice = match done.definitions {
+            0 => Vec::new(),
+            count => vec![format!("{} made, and online", super::graph::schema::counted(count))],
+        };
         if !options.staging && !done.users.is_empty() {
             advice.push(format!(
                 "users of the source, to be made again by CREATE USER: {}",
@@ -128,7 +142,7 @@ impl Neo4j {
         from: &BackupReader,
         inventory: &Inventory,
         server: &Server,
-        (connection, second): (&mut Connection, Connection),
+        (connection, second, hand): (&mut Connection, Connection, &mut Hand),
         options: &RestoreOptions,
     ) -> Result<Done> {
         let (mut phases, mut lap) = (Vec::new(), Instant::now());
@@ -137,14 +151,10 @@ impl Neo4j {
             lap = Instant::now();
         };
         from.progress().phase("load");
-        if !options.staging {
-            claim::take(connection, server, false).await?;
-        }
         let only: BTreeSet<&str> = options.only.iter().map(String::as_str).collect();
-        let (mut loader, worker) = load::pair(second, server, Some(server.database.clone()));
-        let worker = tokio::spawn(worker.run());
-        // Dropped with this future: a restore that is cancelled sends nothing more.
-        let mut worker = AbortOnDrop(worker);
+        let (mut loader, worker) =
+            load::pair(second, server, Some(server.database.clone()), hand.stop.clone());
+        hand.start(worker);
         let mut counting = Counting::default();
         let (mut statements, mut users): (Vec<Statement>, Vec<String>) = (Vec::new(), Vec::new());
         let mut left_out = Selection::new(&only);
@@ -179,9 +189,7 @@ impl Neo4j {
             }
         }
         loader.finish().await;
-        let loaded = (&mut worker.0).await;
-        let loaded = loaded
-            .map_err(|cause| Error::new(Kind::Failed, "the loader ended unexpectedly").because(cause))??;
+        let loaded = hand.loaded().await?;
         if refused {
             return Err(Error::new(Kind::Failed, "the loader ended early"));
         }
@@ -193,10 +201,6 @@ impl Neo4j {
         if !options.data_only {
             schema::build(connection, server, &statements).await?;
         }
-        // That of a drill stays until its database is emptied.
-        if !options.staging {
-            claim::release(connection, server).await?;
-        }
         end_phase("index", &mut phases);
         if options.schema_only {
             counted.items.clear();
@@ -206,12 +210,24 @@ impl Neo4j {
     }
 }
 
-struct AbortOnDrop(tokio::task::JoinHandle<Result<Loaded>>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+/// Claims the target, and looks again whether it is as it was before: nobody else fills it from here on.
+async fn claimed(
+    connection: &mut Connection,
+    server: &Server,
+    replaced: Option<Option<Claim>>,
+    origin: &Origin,
+    options: &RestoreOptions,
+) -> Result<Claim> {
+    let mine = claim::take_over(connection, server, replaced.flatten()).await?;
+    if replaced.is_none() {
+        let looked = existing::held(connection, server).await;
+        let held = looked.map(|held| existing::Held { claim: None, ..held });
+        if let Err(error) = held.and_then(|held| existing::check(server, &held, origin, options)) {
+            claim::release(connection, server).await?;
+            return Err(error);
+        }
     }
+    Ok(mine)
 }
 
 /// With `--only`: nodes that have one of the labels, and the relationships between them.
@@ -241,36 +257,11 @@ impl<'a> Selection<'a> {
     }
 }
 
-fn differs(inventory: &Inventory, counted: &Inventory) -> Result<()> {
+pub(super) fn differs(inventory: &Inventory, counted: &Inventory) -> Result<()> {
     match inventory.differences(counted).first() {
         None => Ok(()),
         Some(first) => Err(Error::new(Kind::Damaged, format!("the backup is not what was written: {first}"))),
     }
-}
-
-/// Empties the database after a failure.
-async fn undone(uri: &super::uri::Uri, server: &Server, options: &RestoreOptions, error: Error) -> Error {
-    let database = &server.database;
-    let patience = if options.cancel.signal().is_some() { UNDOING_WHEN_STOPPED } else { UNDOING };
-    let undoing = async {
-        let mut connection = connect(uri).await?;
-        existing::empty(&mut connection, server, options.data_only).await
-    };
-    let error = match options.replace.is_empty() {
-        true => error,
-        false => {
-            let hint = error.hint_text().unwrap_or("restore again").to_owned();
-            Error::new(error.kind(), format!("{} ({database} was emptied before)", error.chain())).hint(hint)
-        }
-    };
-    let left = match tokio::time::timeout(patience, undoing).await {
-        Ok(Ok(())) => return error,
-        Ok(Err(left)) => left.chain(),
-        Err(_) => format!("not done within {} s", patience.as_secs()),
-    };
-    Error::new(error.kind(), error.chain()).hint(format!(
-        "what was restored so far is still in {database} ({left}); the next restore takes --replace {database}"
-    ))
 }
 
 fn check_options(options: &RestoreOptions) -> Result<()> {
@@ -287,6 +278,17 @@ fn check_options(options: &RestoreOptions) -> Result<()> {
     Ok(())
 }
 
+/// A label that is not there would restore nothing, and say that all is well.
+fn check_labels(inventory: &Inventory, options: &RestoreOptions) -> Result<()> {
+    let sets = inventory.items.iter().filter(|item| item.kind == tally::NODES);
+    let there: BTreeSet<String> = sets.flat_map(|item| tally::labels(&item.name)).collect();
+    match options.only.iter().find(|label| !there.contains(*label)) {
+        None => Ok(()),
+        Some(label) => Err(Error::new(Kind::Usage, format!("the backup has no node with the label {label}"))
+            .hint("`lifeboat show SOURCE ID --inventory` lists what it has; labels are given without : and backticks")),
+    }
+}
+
 fn check_version(server: &Server) -> Result<()> {
     match server.major_minor() {
         Some((major, _)) if major < 5 => Err(Error::new(
@@ -297,7 +299,7 @@ fn check_version(server: &Server) -> Result<()> {
     }
 }
 
-fn check_format(header: &Value) -> Result<()> {
+pub(super) fn check_format(header: &Value) -> Result<()> {
     match header.get("format").and_then(Value::as_int) {
         Some(1) => Ok(()),
         other => {

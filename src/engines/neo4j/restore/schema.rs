@@ -21,8 +21,14 @@ pub async fn build(connection: &mut Connection, server: &Server, statements: &[S
     for statement in
         statements.iter().filter(|s| s.constraint).chain(statements.iter().filter(|s| !s.constraint))
     {
-        alone(connection, server, &statement.create, &Params::default()).await.map_err(|error| {
+        alone(connection, server, &statement.cypher(), &Params::default()).await.map_err(|error| {
             let what = if statement.constraint { "constraint" } else { "index" };
+            if error.message().contains("ConstraintCreationFailed") {
+                let what = format!("the data does not hold the constraint {}", statement.name);
+                return Error::new(Kind::Damaged, what).because(error).hint(
+                    "a backup that is fuzzy may have a value twice; restore with --data-only, and repair it there",
+                );
+            }
             // A server of another edition or version may not know the kind.
             error.while_doing(format!("the {what} {} cannot be made", statement.name)).hint(format!(
                 "the statement is: {}; a target of the source's version and edition takes it",
