@@ -175,7 +175,6 @@ fn a_dump_without_commands_wants_a_server_that_was_stopped_well() {
         let ran = case.run(BACKUP);
         assert_eq!(ran.code, code, "{script}: {ran:?}");
         assert!(ran.stderr.contains("dumping the database"), "{script}: {ran:?}");
-        println!("{script}: {ran:?}");
         case.assert_untouched();
     }
 

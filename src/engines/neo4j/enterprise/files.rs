@@ -180,3 +180,56 @@ pub(super) async fn fetch(from: &BackupReader, files: &[Artifact], directory: &P
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::pipeline::Tuning;
+    use crate::pipeline::progress::Progress;
+    use crate::stores::memory::MemoryStore;
+
+    async fn reader(directory: &Path) -> (Vec<Artifact>, BackupReader) {
+        let store = Arc::new(MemoryStore::new());
+        let sink = Sink::new(store.clone(), "db/data/1/", Tuning::default(), Progress::default());
+        let files: Vec<PathBuf> = walk(directory).unwrap().into_iter().map(|(path, _)| path).collect();
+        let (kept, stored) = super::store(directory, &files, false, &sink).await.unwrap();
+        let mut objects: Vec<_> = stored.into_iter().map(Stored::into_object).collect();
+        objects.push(sink.frame_index().await.unwrap().into_object());
+        let reader = BackupReader::open(store, "db/data/1/", objects, 2, Progress::default()).await;
+        (kept, reader.unwrap())
+    }
+
+    #[tokio::test]
+    async fn files_come_back_and_a_list_that_lies_is_refused() {
+        let from = tempfile::tempdir().unwrap();
+        std::fs::create_dir(from.path().join("db")).unwrap();
+        std::fs::write(from.path().join("db/store"), "nodes").unwrap();
+        std::fs::write(from.path().join("a.backup"), "").unwrap();
+        let (kept, reader) = reader(from.path()).await;
+        let named: Vec<_> =
+            kept.iter().map(|file| (file.object.as_str(), file.path.as_str(), file.bytes)).collect();
+        assert_eq!(named, [(FIRST, "a.backup", 0), ("artifact-002", "db/store", 5)]);
+
+        let to = tempfile::tempdir().unwrap();
+        let listed_files = listed(&reader, &serde_json::json!({ "files": kept })).unwrap();
+        fetch(&reader, &listed_files, to.path()).await.unwrap();
+        assert_eq!(std::fs::read(to.path().join("db/store")).unwrap(), b"nodes");
+        // It is there already.
+        assert_eq!(fetch(&reader, &listed_files, to.path()).await.unwrap_err().kind(), Kind::Unreachable);
+
+        let file = |object: &str, path: &str, bytes: u64| serde_json::json!({"files": [{"object": object, "path": path, "bytes": bytes}]});
+        for wrong in [
+            serde_json::json!({}),
+            serde_json::json!({"files": []}),
+            file(FIRST, "../a", 0),
+            file(FIRST, "/etc/a", 0),
+            file(FIRST, "", 0),
+            file(FIRST, "a", 1),
+        ] {
+            assert_eq!(listed(&reader, &wrong).unwrap_err().kind(), Kind::Damaged, "{wrong}");
+        }
+        assert!(listed(&reader, &file("artifact-009", "a", 0)).is_err());
+    }
+}
