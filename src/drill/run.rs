@@ -252,7 +252,9 @@ async fn examine(
         },
     }?;
     let index = restored.phases.iter().filter(|phase| phase.name == phases::INDEX);
-    watch.lap_in_two(phases::LOAD, phases::INDEX, index.map(|phase| phase.seconds).sum());
+    // The sum of nothing is -0.0.
+    let index: f64 = index.map(|phase| phase.seconds).sum::<f64>() + 0.0;
+    watch.lap_in_two(phases::LOAD, phases::INDEX, index);
     found.restored_seconds = Some(watch.measured().as_secs_f64());
     found.restored = Some(restored);
 
