@@ -158,7 +158,7 @@ fn who_is_told_how_runs_end_has_secrets_and_a_port_of_its_own() {
                   webhook_url_file = \"/secrets/notify/hook\"\nca_file = \"/secrets/notify/ca.crt\"\n\
                   [metrics]\npush_url = \"http://push:9091\"\npush_token_file = \"/secrets/metrics/token\"\n";
     let objects = objects(&world(&format!("{CONFIG}{notify}")), &[]);
-    assert_eq!(ports(&objects, "lifeboat-mail"), [2465]);
+    assert_eq!(ports(&objects, "lifeboat-notify"), [443, 2465]);
     for kind in ["backup", "prune", "verify", "drill", "status"] {
         let secrets = secrets(&objects, kind);
         for path in [

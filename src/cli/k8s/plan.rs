@@ -219,7 +219,10 @@ fn egress(config: &Config, sources: &[&Source]) -> Egress {
         sources: sources.iter().flat_map(|source| ports(&source.database.url)).collect(),
         staging: staging.flatten().collect(),
         store,
-        mail: config.notify.smtp.as_ref().map(|smtp| smtp.relay.port),
+        // The URLs are secrets: their ports are not known, only what is usual.
+        notify: (config.notify.smtp.iter().map(|smtp| smtp.relay.port))
+            .chain(config.notify.has_urls().then_some(443))
+            .collect(),
     }
 }
 
