@@ -128,7 +128,8 @@ fn parsed(url: &str) -> Result<http::Uri> {
     url.parse().map_err(|_| not_a_url())
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+/// Does something within a time.
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     let late = || Error::new(Kind::Failed, format!("no answer within {}", humantime::format_duration(limit)));
     tokio::time::timeout(limit, work).await.map_err(|_| late())?
 }

@@ -11,7 +11,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 
 use crate::error::{Error, Kind, Result};
-use crate::http::read_certificates;
+use crate::http::{read_certificates, within};
 use crate::secret::Secret;
 
 /// As many letters of an answer are quoted.
@@ -108,15 +108,15 @@ pub async fn send(
     let work = async {
         let mut connection = connect(relay, password, limit).await?;
         let from = Mail::new(Some(letter.from.email.clone()), vec![]);
-        connection.command(from).await.map_err(|error| refused(&format!("{}", letter.from.email), &error))?;
+        connection.command(from).await.map_err(|error| refused(letter.from.email.as_ref(), &error))?;
         let mut not_taken = Vec::new();
         for to in letter.to {
             match connection.command(Rcpt::new(to.email.clone(), vec![])).await {
                 Ok(_) => {}
                 Err(error) if error.status().is_some() => {
-                    not_taken.push(refused(&to.email.to_string(), &error).message().to_owned());
+                    not_taken.push(refused(to.email.as_ref(), &error).message().to_owned());
                 }
-                Err(error) => return Err(refused(&to.email.to_string(), &error)),
+                Err(error) => return Err(refused(to.email.as_ref(), &error)),
             }
         }
         if not_taken.len() == letter.to.len() {
@@ -147,11 +147,6 @@ pub async fn probe(relay: &Relay, password: Option<&Secret>, limit: Duration) ->
     let mut connection = within(limit, work).await?;
     goodbye(&mut connection).await;
     Ok(())
-}
-
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = || Error::new(Kind::Failed, format!("no answer within {}", humantime::format_duration(limit)));
-    tokio::time::timeout(limit, work).await.map_err(|_| late())?
 }
 
 async fn goodbye(connection: &mut AsyncSmtpConnection) {
@@ -198,10 +193,10 @@ fn tls(relay: &Relay) -> Result<TlsParameters> {
     let wrong = |cause| Error::new(Kind::Config, "the TLS settings do not work").because(cause);
     let mut settings = TlsParameters::builder(relay.host.clone());
     if let Some(path) = &relay.ca_file {
-        settings = settings
-            .add_root_certificate(Certificate::from_pem(&read_certificates(path)?).map_err(|e| wrong(e))?);
+        settings =
+            settings.add_root_certificate(Certificate::from_pem(&read_certificates(path)?).map_err(wrong)?);
     }
-    settings.build_rustls().map_err(|e| wrong(e))
+    settings.build_rustls().map_err(wrong)
 }
 
 fn no_connection(error: &lettre::transport::smtp::Error) -> Error {

@@ -158,7 +158,7 @@ fn who_is_told_how_runs_end_has_secrets_and_a_port_of_its_own() {
                   webhook_url_file = \"/secrets/notify/hook\"\nca_file = \"/secrets/notify/ca.crt\"\n\
                   [metrics]\npush_url = \"http://push:9091\"\npush_token_file = \"/secrets/metrics/token\"\n";
     let objects = objects(&world(&format!("{CONFIG}{notify}")), &[]);
-    assert_eq!(ports(&objects, "lifeboat-mail"), [2465]);
+    assert_eq!(ports(&objects, "lifeboat-notify"), [443, 2465]);
     for kind in ["backup", "prune", "verify", "drill", "status"] {
         let secrets = secrets(&objects, kind);
         for path in [
@@ -209,6 +209,19 @@ fn ephemeral_staging_gets_a_volume_and_the_image_with_servers() {
     assert!(drill["volumes"].to_string().contains("50Gi"), "{drill}");
     assert_eq!(pod(&objects, "backup")["containers"][0]["image"], "r/lifeboat:1");
     assert!(!objects.contains_key("NetworkPolicy/lifeboat-staging"));
+}
+
+#[test]
+fn throwaway_servers_of_neo4j_are_in_another_image() {
+    let graph = "[sources.graph]\nengine = \"neo4j\"\nurl = \"neo4j://backup@graph.internal/neo4j\"\n\
+                 [sources.graph.staging]\nurl = \"ephemeral\"\n";
+    let alone = world(&format!("[store]\nurl = \"s3://acme/b\"\n{graph}"));
+    let objects = objects(&alone, &["--image", "r/lifeboat:1"]);
+    assert_eq!(pod(&objects, "drill")["containers"][0]["image"], "r/lifeboat:1-neo4j");
+    let config = CONFIG.replace("postgres://drill@staging.internal/postgres", "ephemeral");
+    let both = world(&format!("{}{graph}", config.replace("password_env = \"STAGING_PASSWORD\"", "")));
+    let ran = both.run(&["k8s"]);
+    assert!(ran.stderr.contains("--drill-image"), "{ran:#?}");
 }
 
 #[test]
@@ -315,6 +328,21 @@ fn the_external_secrets_of_the_overlay_are_what_the_command_writes() {
     let name = "externalsecrets.yaml";
     let overlay = files(&example().join("overlays/example-production"));
     assert_eq!(files(dir.path())[name], overlay[name]);
+}
+
+#[test]
+fn the_configuration_in_the_overlay_for_dumps_is_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s-cronjobs/overlays/neo4j-dump");
+    let text = std::fs::read_to_string(root.join("configuration.yaml")).unwrap();
+    let object: Value = serde_yaml_ng::from_str(&text).unwrap();
+    let world = world(object["data"]["lifeboat.toml"].as_str().unwrap());
+    let ran = world.run(&["config", "check", "--json"]);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert_eq!(ran.lines()[0]["sources"], serde_json::json!(["graph"]));
+    let shown = world.run(&["config", "show"]).stdout;
+    for mount in ["/etc/lifeboat/neo4j", "/secrets/graph/password"] {
+        assert!(shown.contains(mount), "{mount} is not in {shown}");
+    }
 }
 
 #[test]

@@ -153,6 +153,7 @@ fn doctor_looks_whether_all_are_there_and_tells_them_nothing() {
     assert_eq!(level("notify.smtp_url"), Some(("ok", true)), "{ran:#?}");
     assert_eq!(level("notify.webhook_url"), Some(("ok", true)));
     assert_eq!(level("notify.ping_url"), Some(("warning", true)));
+    assert!(lines.iter().any(|line| line["message"].as_str().unwrap().contains("no connection")), "{ran:#?}");
     assert_eq!(level("notify.slack_url"), None);
     assert_eq!(level("metrics.push_url"), Some(("ok", true)));
     assert_eq!(level("metrics.textfile_dir"), Some(("warning", true)));

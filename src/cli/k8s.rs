@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "IMAGE", default_value = concat!("lifeboat:", env!("CARGO_PKG_VERSION")))]
     image: String,
 
-    /// The image of drills [else: --image, with `-drill` added where staging is ephemeral]
+    /// The image of drills [else: --image, with `-drill` or `-neo4j` added where staging is ephemeral]
     #[arg(long, value_name = "IMAGE")]
     drill_image: Option<String>,
 

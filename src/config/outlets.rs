@@ -125,8 +125,12 @@ impl NotifyConfig {
 
     /// True when nobody is to be told anything.
     pub fn is_empty(&self) -> bool {
-        let urls = [&self.webhook, &self.slack, &self.ping];
-        self.smtp.is_none() && urls.iter().all(|from| **from == PasswordFrom::Nowhere)
+        self.smtp.is_none() && !self.has_urls()
+    }
+
+    /// True when there is a URL that is told.
+    pub fn has_urls(&self) -> bool {
+        [&self.webhook, &self.slack, &self.ping].iter().any(|from| **from != PasswordFrom::Nowhere)
     }
 }
 

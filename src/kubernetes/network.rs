@@ -16,8 +16,8 @@ pub struct Egress {
     pub staging: BTreeSet<u16>,
     /// Of the store; `None` for a directory.
     pub store: Option<u16>,
-    /// Of the mail server that is told how runs end.
-    pub mail: Option<u16>,
+    /// Of those who are told how runs end.
+    pub notify: BTreeSet<u16>,
 }
 
 pub(super) fn policies(plan: &Plan) -> Vec<Value> {
@@ -43,9 +43,8 @@ pub(super) fn policies(plan: &Plan) -> Vec<Value> {
         let ports = BTreeSet::from([port]);
         policies.push(open("lifeboat-metrics", "The push gateway for metrics.", &[], &ports));
     }
-    if let Some(port) = egress.mail {
-        let ports = BTreeSet::from([port]);
-        policies.push(open("lifeboat-mail", "The mail server for notifications.", &[], &ports));
+    if !egress.notify.is_empty() {
+        policies.push(open("lifeboat-notify", "Who is told how runs end.", &[], &egress.notify));
     }
     policies
 }

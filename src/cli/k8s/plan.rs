@@ -136,7 +136,7 @@ fn settings(
     };
     let drill_image = match (&args.drill_image, ephemeral) {
         (Some(image), _) => image.clone(),
-        (None, true) => format!("{}-drill", args.image),
+        (None, true) => format!("{}-{}", args.image, servers(context, sources)),
         (None, false) => args.image.clone(),
     };
     Settings {
@@ -160,6 +160,26 @@ fn settings(
             .or_else(|| config.metrics.push.as_ref().map(|push| http_port(&push.url))),
         secret_store: args.external_secrets.clone(),
     }
+}
+
+/// Which of the images has the servers that drills start in their pods.
+fn servers(context: &Context, sources: &[&Source]) -> &'static str {
+    let thrown_away = |source: &&Source| {
+        source.staging.as_ref().is_some_and(|staging| staging.target == StagingTarget::Ephemeral)
+    };
+    let is_graph = |source: &&Source| {
+        let url = &source.database.url;
+        url.starts_with("neo4j") || url.starts_with("bolt")
+    };
+    let (graphs, others): (Vec<&Source>, Vec<&Source>) =
+        sources.iter().copied().filter(thrown_away).partition(is_graph);
+    if !graphs.is_empty() && !others.is_empty() {
+        context.ui.warn(
+            "drills start servers of Neo4j and of others, which no image of lifeboat has together: \
+             name one of your own by --drill-image",
+        );
+    }
+    if others.is_empty() { "neo4j" } else { "drill" }
 }
 
 /// The zone that the policies of most sources have; UTC without policies.
@@ -205,7 +225,10 @@ fn egress(config: &Config, sources: &[&Source]) -> Egress {
             .collect(),
         staging: staging.flatten().collect(),
         store,
-        mail: config.notify.smtp.as_ref().map(|smtp| smtp.relay.port),
+        // The URLs are secrets: their ports are not known, only what is usual.
+        notify: (config.notify.smtp.iter().map(|smtp| smtp.relay.port))
+            .chain(config.notify.has_urls().then_some(443))
+            .collect(),
     }
 }
 

@@ -242,7 +242,7 @@ impl Message for Verify {
 /// From `doctor`: one thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The source it is about; `null` for the store and the configuration.
+    /// The source it is about; `null` for the store, the configuration and who is told how runs end.
     pub source: Option<String>,
     /// `ok`, `warning` or `error`.
     pub level: String,
