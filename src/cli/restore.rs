@@ -21,6 +21,8 @@ Examples:
   lifeboat restore orders --to postgres://admin@staging/orders --replace orders
   lifeboat restore orders --to postgres://admin@db/rescue --only public.invoices
   lifeboat restore shop --to mongodb://admin@db/ --map shop=shop_restored
+  lifeboat restore graph --to neo4j://neo4j@db/
+  lifeboat restore graph --to file:///var/lib/neo4j --replace neo4j
   PGPASSWORD=… lifeboat restore orders --to postgres://admin@db/orders_restored")]
 pub struct Args {
     /// The source
@@ -30,8 +32,9 @@ pub struct Args {
     #[arg(long, value_name = "ID", default_value = "latest")]
     backup: String,
 
-    /// Where to: the server and the new database; the password comes from PGPASSWORD, ~/.pgpass or
-    /// --password-file
+    /// Where to: the server and the new database (for Neo4j one that is empty, or for a dump the home of a
+    /// stopped server, file:///HOME); the password comes from --password-file, or PGPASSWORD, ~/.pgpass,
+    /// MONGODB_PASSWORD, NEO4J_PASSWORD
     #[arg(long, value_name = "URL")]
     to: String,
 
@@ -47,15 +50,16 @@ pub struct Args {
     #[arg(long = "map", value_name = "FROM=TO", value_parser = rename, conflicts_with = "to_database")]
     renames: Vec<(String, String)>,
 
-    /// Replace the existing database of this name, typed in full; for MongoDB more than once
+    /// Replace the existing database of this name, typed in full; for MongoDB and Neo4j more than once
     #[arg(long, value_name = "NAME")]
     replace: Vec<String>,
 
-    /// Restore roles and tablespaces first; those that the target has stay as they are
+    /// Restore roles and tablespaces first (of Neo4j the database system: users and roles); those that the
+    /// target has stay as they are
     #[arg(long)]
     globals: bool,
 
-    /// Only this table, with its data, indexes and what it needs; may be given more than once
+    /// Only this table (collection, label), with its data, indexes and what it needs; may be given more than once
     #[arg(long, value_name = "TABLE", conflicts_with = "replace")]
     only: Vec<String>,
 
