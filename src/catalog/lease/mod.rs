@@ -204,9 +204,10 @@ impl Lease {
 
     /// Gives the lease back, so that a waiter goes on at once.
     pub async fn release(self) -> Result<()> {
-        self.heartbeat.abort();
         let shared = &self.shared;
+        // A renewal that is under way comes to its end first: cut off, it would leave half of what it was writing.
         let _renewing = shared.renewing.lock().await;
+        self.heartbeat.abort();
         if shared.loss.error().is_some() {
             return Ok(());
         }
