@@ -5,9 +5,9 @@ begin
 # The tests' servers start quickly and run slowly; these are to run as they do elsewhere.
 export JAVA_OPTS=-XX:TieredStopAtLevel=4
 eval "$(scripts/services start neo4j "$dir/source")"
-source_url=$NEO4J_URL source_conf=$NEO4J_CONF port=$NEO4J_PORT
+source_url=$NEO4J_URL source_home=$NEO4J_HOME port=$NEO4J_PORT
 eval "$(scripts/services start neo4j "$dir/target")"
-target_url=$NEO4J_URL target_conf=$NEO4J_CONF
+target_url=$NEO4J_URL target_home=$NEO4J_HOME
 start_s3
 home=$LIFEBOAT_TEST_NEO4J
 cypher() { "$home/bin/cypher-shell" -a "$1" --format plain --non-interactive "$2"; }
@@ -58,8 +58,8 @@ if [[ ${BENCH_RESTORES:-1} != 0 ]]; then
   scripts/services stop "$dir/source"
   scripts/services stop "$dir/target"
   for ((round = 1; round <= rounds; round++)); do
-    measure "dump.$round" env NEO4J_CONF="$source_conf" "$home/bin/neo4j-admin" database dump neo4j --to-path="$dir" --overwrite-destination=true
-    measure "load.$round" env NEO4J_CONF="$target_conf" "$home/bin/neo4j-admin" database load neo4j --from-path="$dir" --overwrite-destination=true
+    measure "dump.$round" env NEO4J_HOME="$source_home" NEO4J_CONF="$source_home/conf" "$home/bin/neo4j-admin" database dump neo4j --to-path="$dir" --overwrite-destination=true
+    measure "load.$round" env NEO4J_HOME="$target_home" NEO4J_CONF="$target_home/conf" "$home/bin/neo4j-admin" database load neo4j --from-path="$dir" --overwrite-destination=true
   done
 fi
 python3 - "$dir" "$rounds" "$nodes" "$relationships" "${BENCH_RESTORES:-1}" <<'PY'
