@@ -19,4 +19,5 @@ pub mod reports;
 pub mod retention;
 pub mod secret;
 pub mod stores;
+pub mod tls;
 pub mod units;

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use super::config::{Config, Encryption};
+use crate::tls::Verifier;
 
 /// What is wrong, and what to do.
 pub(super) type Wrong = (String, &'static str);
@@ -21,7 +20,7 @@ const ROOTS: &str = "name a PEM file of the authority that signed the server's c
 /// The settings for a connection. Reads the certificates.
 pub(super) fn client(config: &Config) -> Result<Arc<ClientConfig>, Wrong> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Verifier::new(config, Arc::clone(&provider))?;
+    let verifier = verifier(config, Arc::clone(&provider))?;
     let client = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| (error.to_string(), "this is an error in the program"))?
@@ -48,88 +47,25 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Wrong> {
 }
 
 /// Checks a server's certificate, or takes any.
-#[derive(Debug)]
-struct Verifier {
-    provider: Arc<CryptoProvider>,
-    /// `None`: any certificate will do.
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    /// Those that the caller named.
-    roots: Vec<CertificateDer<'static>>,
-}
-
-impl Verifier {
-    fn new(config: &Config, provider: Arc<CryptoProvider>) -> Result<Verifier, Wrong> {
-        if config.encryption == Encryption::Unverified {
-            return Ok(Verifier { provider, chain: None, roots: Vec::new() });
-        }
-        let roots = config.roots.as_deref().map(certificates).transpose()?.unwrap_or_default();
-        let system = rustls_native_certs::load_native_certs();
-        let mut store = RootCertStore::empty();
-        let (usable, _) = store.add_parsable_certificates(roots.iter().cloned());
-        if usable < roots.len() {
-            return Err(("a certificate in the named file cannot be used".into(), ROOTS));
-        }
-        store.add_parsable_certificates(system.certs);
-        if store.is_empty() {
-            return Err(("this system trusts no certificates".into(), "install the package ca-certificates"));
-        }
-        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
-            .build()
-            .map_err(|error| (error.to_string(), ROOTS))?;
-        Ok(Verifier { provider, chain: Some(chain), roots })
+fn verifier(config: &Config, provider: Arc<CryptoProvider>) -> Result<Verifier, Wrong> {
+    if config.encryption == Encryption::Unverified {
+        return Ok(Verifier { provider, chain: None, roots: Vec::new(), check_name: true });
     }
-
-    /// Self-signed certificates are often marked as an authority. OpenSSL and Java take one that is trusted by
-    /// itself; webpki calls it misused.
-    fn is_named(&self, certificate: &CertificateDer<'_>, error: &CertificateError) -> bool {
-        format!("{error:?}").contains("CaUsedAsEndEntity")
-            && self.roots.iter().any(|root| root.as_ref() == certificate.as_ref())
+    let roots = config.roots.as_deref().map(certificates).transpose()?.unwrap_or_default();
+    let system = rustls_native_certs::load_native_certs();
+    let mut store = RootCertStore::empty();
+    let (usable, _) = store.add_parsable_certificates(roots.iter().cloned());
+    if usable < roots.len() {
+        return Err(("a certificate in the named file cannot be used".into(), ROOTS));
     }
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
-        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            Err(rustls::Error::InvalidCertificate(error)) if self.is_named(end_entity, &error) => {
-                let parsed = ParsedCertificate::try_from(end_entity)?;
-                rustls::client::verify_server_name(&parsed, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            other => other,
-        }
+    store.add_parsable_certificates(system.certs);
+    if store.is_empty() {
+        return Err(("this system trusts no certificates".into(), "install the package ca-certificates"));
     }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
+        .build()
+        .map_err(|error| (error.to_string(), ROOTS))?;
+    Ok(Verifier { provider, chain: Some(chain), roots, check_name: true })
 }
 
 /// What a failed TLS handshake means.
@@ -172,15 +108,18 @@ pub(super) fn describe(error: &std::io::Error) -> Wrong {
 
 #[cfg(test)]
 mod tests {
+    use rustls::client::danger::ServerCertVerifier as _;
+    use rustls::pki_types::UnixTime;
+
     use super::*;
 
-    fn verifier(roots: &rcgen::Certificate) -> Verifier {
+    fn trusting(roots: &rcgen::Certificate) -> Verifier {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), roots.pem()).unwrap();
         let mut config = Config::new("localhost", 7687);
         config.encryption = Encryption::Verified;
         config.roots = Some(file.path().to_owned());
-        Verifier::new(&config, Arc::new(ring::default_provider())).unwrap()
+        verifier(&config, Arc::new(ring::default_provider())).unwrap()
     }
 
     fn authority() -> rcgen::Certificate {
@@ -194,7 +133,7 @@ mod tests {
         let (mine, other) = (authority(), authority());
         let verified = |trusted: &rcgen::Certificate, host: &str| {
             let name = name(host).unwrap();
-            verifier(trusted).verify_server_cert(mine.der(), &[], &name, &[], UnixTime::now())
+            trusting(trusted).verify_server_cert(mine.der(), &[], &name, &[], UnixTime::now())
         };
         assert!(verified(&mine, "localhost").is_ok());
         let elsewhere = verified(&mine, "elsewhere").unwrap_err();

@@ -8,16 +8,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::resolve::{Mode, Roots, Tls};
 use crate::error::{Error, Explain, Kind, Result};
+use crate::tls::Verifier;
 
 /// Makes the TLS connector for a connection. Reads the certificate files.
 pub fn connector(tls: &Tls) -> Result<MakeRustlsConnect> {
@@ -27,7 +26,7 @@ pub fn connector(tls: &Tls) -> Result<MakeRustlsConnect> {
             .into_iter()
             .filter_map(|(allowed, version)| allowed.then_some(version))
             .collect();
-    let verifier = Verifier::new(tls, &provider)?;
+    let verifier = verifier(tls, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .explain(Kind::Config, || "no usable TLS version is left".into())?
@@ -93,105 +92,35 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     Ok(all)
 }
 
-/// Checks a server's certificate as far as the mode wants it.
-#[derive(Debug)]
-struct Verifier {
-    provider: Arc<CryptoProvider>,
-    /// `None`: nothing is checked.
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    roots: Vec<CertificateDer<'static>>,
-    check_name: bool,
-}
-
-impl Verifier {
-    fn new(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Verifier> {
-        let roots = match &tls.roots {
-            Roots::None => Vec::new(),
-            Roots::File(path) => certificates(path)?,
-            Roots::System => system_roots()?,
-        };
-        let mut store = RootCertStore::empty();
-        let (usable, _) = store.add_parsable_certificates(roots.iter().cloned());
-        if !roots.is_empty() && usable == 0 {
-            return Err(Error::new(Kind::Config, "no root certificate can be used")
-                .hint("give X.509 version 3 certificates"));
+/// Checks as far as the mode wants it.
+fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Verifier> {
+    let roots = match &tls.roots {
+        Roots::None => Vec::new(),
+        Roots::File(path) => certificates(path)?,
+        Roots::System => system_roots()?,
+    };
+    let mut store = RootCertStore::empty();
+    let (usable, _) = store.add_parsable_certificates(roots.iter().cloned());
+    if !roots.is_empty() && usable == 0 {
+        return Err(Error::new(Kind::Config, "no root certificate can be used")
+            .hint("give X.509 version 3 certificates"));
+    }
+    let chain = if usable == 0 {
+        None
+    } else {
+        let mut builder = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider));
+        if let Some(path) = &tls.revoked {
+            let what = || format!("cannot read the revocation lists in {}", path.display());
+            let lists: Vec<_> = CertificateRevocationListDer::pem_file_iter(path)
+                .explain(Kind::Config, what)?
+                .collect::<std::result::Result<_, _>>()
+                .explain(Kind::Config, what)?;
+            builder = builder.with_crls(lists).enforce_revocation_expiration();
         }
-        let chain = if usable == 0 {
-            None
-        } else {
-            let mut builder =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider));
-            if let Some(path) = &tls.revoked {
-                let what = || format!("cannot read the revocation lists in {}", path.display());
-                let lists: Vec<_> = CertificateRevocationListDer::pem_file_iter(path)
-                    .explain(Kind::Config, what)?
-                    .collect::<std::result::Result<_, _>>()
-                    .explain(Kind::Config, what)?;
-                builder = builder.with_crls(lists).enforce_revocation_expiration();
-            }
-            Some(builder.build().explain(Kind::Config, || "cannot use the root certificates".into())?)
-        };
-        let check_name = tls.mode == Mode::VerifyFull;
-        Ok(Verifier { provider: Arc::clone(provider), chain, roots, check_name })
-    }
-
-    /// A server may use a certificate that is itself in the root file, even one marked as an
-    /// authority (Debian's "snakeoil" habit); OpenSSL takes it, webpki calls it misused.
-    fn is_a_root(&self, certificate: &CertificateDer<'_>, error: &CertificateError) -> bool {
-        format!("{error:?}").contains("CaUsedAsEndEntity")
-            && self.roots.iter().any(|root| root.as_ref() == certificate.as_ref())
-    }
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
-        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at after the chain was found good.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if !self.check_name => Ok(ServerCertVerified::assertion()),
-            Err(rustls::Error::InvalidCertificate(error)) if self.is_a_root(end_entity, &error) => {
-                if self.check_name {
-                    let parsed = ParsedCertificate::try_from(end_entity)?;
-                    rustls::client::verify_server_name(&parsed, server_name)?;
-                }
-                Ok(ServerCertVerified::assertion())
-            }
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+        Some(builder.build().explain(Kind::Config, || "cannot use the root certificates".into())?)
+    };
+    let check_name = tls.mode == Mode::VerifyFull;
+    Ok(Verifier { provider: Arc::clone(provider), chain, roots, check_name })
 }
 
 /// The names in a certificate, which rustls gives as `DnsName("db.internal")`, `IpAddress(10.0.0.1)`.
