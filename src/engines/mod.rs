@@ -2,6 +2,7 @@
 
 pub mod mongodb;
 pub mod neo4j;
+mod percent;
 pub mod postgres;
 pub mod throwaway;
 
@@ -40,6 +41,14 @@ pub struct Host {
     pub environment: BTreeMap<String, String>,
     /// Threads to use, at least 1.
     pub threads: usize,
+}
+
+impl Host {
+    /// Where files go that are gone after the run: `TMPDIR`, else `/tmp`.
+    pub fn temporary_files(&self) -> PathBuf {
+        let set = self.environment.get("TMPDIR").filter(|path| !path.is_empty());
+        set.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+    }
 }
 
 /// A source as an engine sees it.

@@ -1,13 +1,13 @@
 //! What throwaway servers of all engines need: a watcher that ends them on every way out, and some room.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 
-use crate::error::{Explain, Kind, Result};
+use crate::error::{Error, Explain, Kind, Result};
 
 /// How long the watcher may take to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -83,6 +83,62 @@ impl Watcher {
         self.pipe = None;
         let _ = tokio::time::timeout(PATIENCE, self.child.wait()).await;
     }
+}
+
+/// A new directory under `under` that this user alone may read, and the watcher that removes it with what runs there.
+/// `signal` ends the server at once.
+///
+/// # Errors
+/// [`Kind::Unreachable`] when it cannot be made.
+pub fn directory(under: &Path, signal: &str) -> Result<(PathBuf, Watcher)> {
+    let made = tempfile::Builder::new()
+        .prefix("lifeboat-drill-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .tempdir_in(under)
+        .explain(Kind::Unreachable, || format!("cannot make a directory in {}", under.display()))?;
+    // From here on the watcher removes it.
+    let watcher = Watcher::start(made.path(), signal)?;
+    Ok((made.keep(), watcher))
+}
+
+/// A port of the loopback interface that nobody listens on now. Another may take it before the server does.
+///
+/// # Errors
+/// [`Kind::Unreachable`] when there is none.
+pub fn free_port() -> Result<u16> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    address.map(|address| address.port()).explain(Kind::Unreachable, || "there is no free port".to_owned())
+}
+
+/// Bytes of memory that the kernel would give now (proc(5), `MemAvailable`); 2 GiB where it does not say.
+pub fn available_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or(2 << 20) << 10
+}
+
+/// Looks whether so many bytes are free on the file system of a directory.
+///
+/// # Errors
+/// [`Kind::Unreachable`] when they are not, or it cannot be asked.
+pub fn check_room(under: &Path, needed: u64) -> Result<()> {
+    let free = free_bytes(under)
+        .explain(Kind::Unreachable, || format!("cannot see how much space is free in {}", under.display()))?;
+    if free >= needed {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Unreachable,
+        format!(
+            "{} has {} MiB free, and a throwaway server for this backup needs {} MiB",
+            under.display(),
+            free >> 20,
+            needed >> 20
+        ),
+    )
+    .hint("point TMPDIR at a larger volume, or give a staging server by URL"))
 }
 
 /// Bytes that are free on the file system of a path, for whoever is not root.

@@ -1,6 +1,6 @@
 //! The MongoDB engine: the trait, put together from the files beside this one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -116,11 +116,6 @@ impl Mongo {
         })
     }
 
-    fn temporary_files(&self) -> PathBuf {
-        let set = self.settings.host.environment.get("TMPDIR").filter(|path| !path.is_empty());
-        set.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
-    }
-
     /// Collections that are read at once.
     pub(super) fn readers(&self) -> usize {
         self.settings.host.threads.clamp(1, 8)
@@ -200,7 +195,7 @@ impl Engine for Mongo {
             }
             Staging::Ephemeral { tools } => {
                 let mongod = self.mongod(tools.as_deref()).await?;
-                let under = self.temporary_files();
+                let under = self.settings.host.temporary_files();
                 let site = EphemeralSite::provision(&mongod, tools.clone(), &under, origin, raw_bytes);
                 Ok(Box::new(site.await?))
             }
@@ -224,7 +219,8 @@ impl Engine for Mongo {
                     ),
                     Err(error) => told(error),
                 }];
-                findings.extend(ephemeral::check_space(&self.temporary_files(), 0).err().map(told));
+                findings
+                    .extend(ephemeral::check_space(&self.settings.host.temporary_files(), 0).err().map(told));
                 Ok(findings)
             }
         }

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use super::connect;
 use super::tools::Tool;
 use super::uri::Uri;
-use crate::engines::throwaway::{Watcher, free_bytes, last_lines, signal};
+use crate::engines::throwaway::{self, Watcher, available_memory, check_room, free_port, last_lines, signal};
 use crate::error::{Error, Explain, Kind, Result};
 use crate::secret::Secret;
 
@@ -58,14 +58,7 @@ impl Ephemeral {
     /// [`Kind::Unreachable`]: no space for `raw_bytes`, or the server does not start.
     pub async fn start(mongod: &Tool, under: &Path, raw_bytes: u64) -> Result<Self> {
         check_space(under, raw_bytes)?;
-        let made = tempfile::Builder::new()
-            .prefix("lifeboat-drill-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir_in(under)
-            .explain(Kind::Unreachable, || format!("cannot make a directory in {}", under.display()))?;
-        // From here on the watcher removes it.
-        let mut watcher = Watcher::start(made.path(), "KILL")?;
-        let directory = made.keep();
+        let (directory, mut watcher) = throwaway::directory(under, "KILL")?;
         let data = directory.join("data");
         std::fs::create_dir(&data)
             .explain(Kind::Unreachable, || format!("cannot make {}", data.display()))?;
@@ -178,19 +171,9 @@ async fn start_once(
     Ok((server, uri, connected.version))
 }
 
-/// A port that nobody listens on now. Another may take it before the server does; then the next is tried.
-fn free_port() -> Result<u16> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
-    let address = listener.and_then(|listener| listener.local_addr());
-    address.map(|address| address.port()).explain(Kind::Unreachable, || "there is no free port".to_owned())
-}
-
 /// A quarter of the memory there is, 256 MB to 2 GB: a drill runs beside other things.
 fn cache_gigabytes() -> f64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(2e6);
-    (kilobytes / 4e6).clamp(0.25, 2.0)
+    (available_memory() as f64 / 4e9).clamp(0.25, 2.0)
 }
 
 fn lost() -> String {
@@ -217,20 +200,5 @@ fn not_started(log: &Path, how: &str) -> Error {
 /// # Errors
 /// [`Kind::Unreachable`] when it has not, or cannot be asked.
 pub fn check_space(under: &Path, raw_bytes: u64) -> Result<()> {
-    let free = free_bytes(under)
-        .explain(Kind::Unreachable, || format!("cannot see how much space is free in {}", under.display()))?;
-    let needed = raw_bytes.saturating_add(raw_bytes / 4).saturating_add(EMPTY_SERVER);
-    if free >= needed {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::Unreachable,
-        format!(
-            "{} has {} MiB free, and a throwaway server for this backup needs {} MiB",
-            under.display(),
-            free >> 20,
-            needed >> 20
-        ),
-    )
-    .hint("point TMPDIR at a larger volume, or give a staging server by URL"))
+    check_room(under, raw_bytes.saturating_add(raw_bytes / 4).saturating_add(EMPTY_SERVER))
 }

@@ -153,7 +153,8 @@ impl Neo4j {
             .hint("install that version or newer, or give a staging server by URL"));
         }
         let database = origin.server.get("database").map_or("neo4j", String::as_str);
-        let mut server = Ephemeral::prepare(&tool, &self.temporary_files(), database, raw_bytes)?;
+        let mut server =
+            Ephemeral::prepare(&tool, &self.settings.host.temporary_files(), database, raw_bytes)?;
         // A dump or backup goes into its files before it is started.
         if !is_of_files(&origin.properties)
             && let Err(error) = server.start(true).await
@@ -167,11 +168,6 @@ impl Neo4j {
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         sites.insert(endpoint.url.expose().to_owned(), server.clone());
         Ok(Box::new(EphemeralSite::new(server, endpoint, shown)))
-    }
-
-    pub(super) fn temporary_files(&self) -> PathBuf {
-        let set = self.settings.host.environment.get("TMPDIR").filter(|path| !path.is_empty());
-        set.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
     }
 }
 
@@ -304,7 +300,8 @@ impl Engine for Neo4j {
                     ),
                     Err(error) => told(error),
                 }];
-                findings.extend(ephemeral::check_space(&self.temporary_files(), 0).err().map(told));
+                findings
+                    .extend(ephemeral::check_space(&self.settings.host.temporary_files(), 0).err().map(told));
                 Ok(findings)
             }
         }

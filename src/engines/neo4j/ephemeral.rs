@@ -15,7 +15,7 @@ use super::layout::Layout;
 use super::tools::Tool;
 use super::uri::Uri;
 use crate::bolt::{self, Params};
-use crate::engines::throwaway::{Watcher, free_bytes, last_lines, signal};
+use crate::engines::throwaway::{self, Watcher, available_memory, check_room, free_port, last_lines, signal};
 use crate::error::{Error, Explain, Kind, Result};
 use crate::secret::Secret;
 
@@ -53,14 +53,7 @@ impl Ephemeral {
     /// [`Kind::Unreachable`]: no space for `raw_bytes`, or nothing can be written.
     pub fn prepare(tool: &Tool, under: &Path, database: &str, raw_bytes: u64) -> Result<Self> {
         check_space(under, raw_bytes)?;
-        let made = tempfile::Builder::new()
-            .prefix("lifeboat-drill-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir_in(under)
-            .explain(Kind::Unreachable, || format!("cannot make a directory in {}", under.display()))?;
-        // From here on the watcher removes it.
-        let watcher = Watcher::start(made.path(), "KILL")?;
-        let directory = made.keep();
+        let (directory, watcher) = throwaway::directory(under, "KILL")?;
         for name in ["conf", "data", "logs", "run", "import", "plugins", "licenses", "reports"] {
             let path = directory.join(name);
             std::fs::create_dir(&path)
@@ -293,19 +286,9 @@ impl Ephemeral {
     }
 }
 
-/// A port that nobody listens on now. Another may take it before the server does; then the next is tried.
-fn free_port() -> Result<u16> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
-    let address = listener.and_then(|listener| listener.local_addr());
-    address.map(|address| address.port()).explain(Kind::Unreachable, || "there is no free port".to_owned())
-}
-
 /// A quarter of the memory there is, 384 MiB to 2 GiB: a drill runs beside other things.
 fn heap_megabytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    (kilobytes.unwrap_or(2 << 20) / 4096).clamp(384, 2048)
+    (available_memory() >> 22).clamp(384, 2048)
 }
 
 fn not_started(log: &Path, how: &str) -> Error {
@@ -328,20 +311,5 @@ fn not_started(log: &Path, how: &str) -> Error {
 /// # Errors
 /// [`Kind::Unreachable`] when it has not, or cannot be asked.
 pub fn check_space(under: &Path, raw_bytes: u64) -> Result<()> {
-    let free = free_bytes(under)
-        .explain(Kind::Unreachable, || format!("cannot see how much space is free in {}", under.display()))?;
-    let needed = raw_bytes.saturating_mul(2).saturating_add(EMPTY_SERVER);
-    if free >= needed {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::Unreachable,
-        format!(
-            "{} has {} MiB free, and a throwaway server for this backup needs {} MiB",
-            under.display(),
-            free >> 20,
-            needed >> 20
-        ),
-    )
-    .hint("point TMPDIR at a larger volume, or give a staging server by URL"))
+    check_room(under, raw_bytes.saturating_mul(2).saturating_add(EMPTY_SERVER))
 }

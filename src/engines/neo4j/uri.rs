@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use crate::bolt;
+use crate::engines::percent::decoded;
 use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 
@@ -194,23 +195,6 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
         None => return None,
     };
     (!host.is_empty()).then(|| (host.to_owned(), port))
-}
-
-/// Decodes `%41`; `None` when a `%` is not followed by two hex digits or the text is not UTF-8 then.
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        if *first != b'%' {
-            bytes.push(*first);
-            rest = after;
-            continue;
-        }
-        let digits = after.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
-        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-        rest = &after[2..];
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

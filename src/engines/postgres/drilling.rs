@@ -1,6 +1,6 @@
 //! What a drill asks of the engine, put together from staging, comparison and checks.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::compare::{self, Means};
 use super::connect::connect;
@@ -61,7 +61,7 @@ impl Postgres {
                 let installed = self.installed(tools.as_deref()).await?;
                 let postgres = server_programs(&installed, staging::source_major(origin).unwrap_or(0))?;
                 let bin = postgres.path.parent().unwrap_or(Path::new("/")).to_owned();
-                let under = self.temporary_files();
+                let under = self.settings.host.temporary_files();
                 let site = staging::EphemeralSite::provision(
                     &bin,
                     tools.clone(),
@@ -94,7 +94,7 @@ impl Postgres {
                         Finding::error("staging", error.chain(), error.hint_text().unwrap_or_default())
                     }
                 }];
-                if let Err(error) = ephemeral::check_space(&self.temporary_files(), 0) {
+                if let Err(error) = ephemeral::check_space(&self.settings.host.temporary_files(), 0) {
                     findings.push(Finding::error(
                         "staging",
                         error.chain(),
@@ -133,11 +133,6 @@ impl Postgres {
         let host = &self.settings.host;
         let configured = tools.or(self.settings.endpoint.tools.as_deref());
         Tools::discover(configured, host.environment.get("PATH").map(String::as_str)).await
-    }
-
-    fn temporary_files(&self) -> PathBuf {
-        let set = self.settings.host.environment.get("TMPDIR").filter(|path| !path.is_empty());
-        set.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::{Gid, Uid, User};
 use tokio::process::{Child, Command};
 
-use crate::engines::throwaway::{Watcher, free_bytes, last_lines, signal};
+use crate::engines::throwaway::{self, Watcher, check_room, free_bytes, last_lines, signal};
 use crate::error::{Error, Explain, Kind, Result};
 
 /// The superuser that is made.
@@ -82,14 +82,7 @@ impl Ephemeral {
     pub async fn start(bin: &Path, under: &Path, raw_bytes: u64) -> Result<Self> {
         check_space(under, raw_bytes)?;
         let account = Account::find()?;
-        let made = tempfile::Builder::new()
-            .prefix("lifeboat-drill-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .tempdir_in(under)
-            .explain(Kind::Unreachable, || format!("cannot make a directory in {}", under.display()))?;
-        // From here on the watcher removes it.
-        let mut watcher = Watcher::start(made.path(), "QUIT")?;
-        let directory = made.keep();
+        let (directory, mut watcher) = throwaway::directory(under, "QUIT")?;
         account.own(&directory)?;
         let data = directory.join("data");
 
@@ -247,23 +240,7 @@ pub fn space_needed(raw_bytes: u64) -> u64 {
 /// # Errors
 /// [`Kind::Unreachable`] when it has not, or cannot be asked.
 pub fn check_space(under: &Path, raw_bytes: u64) -> Result<()> {
-    let free = free_bytes(under)
-        .explain(Kind::Unreachable, || format!("cannot see how much space is free in {}", under.display()))?;
-    let needed = space_needed(raw_bytes);
-    if free >= needed {
-        return Ok(());
-    }
-    let mib = |bytes: u64| bytes >> 20;
-    Err(Error::new(
-        Kind::Unreachable,
-        format!(
-            "{} has {} MiB free, and a throwaway server for this backup needs {} MiB",
-            under.display(),
-            mib(free),
-            mib(needed)
-        ),
-    )
-    .hint("point TMPDIR at a larger volume, or give a staging server by URL"))
+    check_room(under, space_needed(raw_bytes))
 }
 
 fn shared_memory_is_roomy() -> bool {

@@ -67,7 +67,7 @@ impl Neo4j {
             ),
             _ => Finding::ok("server", format!("{shown}, backed up from {}", self.backup_address())),
         });
-        let under = self.temporary_files();
+        let under = self.settings.host.temporary_files();
         findings.push(match ephemeral::check_space(&under, 0) {
             Ok(()) => Finding::ok(
                 "temporary files",
@@ -104,7 +104,7 @@ impl Neo4j {
         progress.phase("backup");
         progress.expect_raw(0);
         // It goes when the tool has ended, too, if we are stopped before.
-        let room = Arc::new(files::directory(&self.temporary_files(), "lifeboat-neo4j-")?);
+        let room = Arc::new(files::directory(&self.settings.host.temporary_files(), "lifeboat-neo4j-")?);
         let own = room.path().join("artifacts");
         let temp = room.path().join("temp");
         for path in [&own, &temp] {
