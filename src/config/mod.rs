@@ -41,6 +41,7 @@ pub use origin::{Origin, ShownValue};
 pub use outlets::{Login, MetricsConfig, NotifyConfig, NotifyOn, Push};
 pub use policy::{Amcheck, DrillPolicy, NO_POLICY, Objectives, Policy, Shrink, ShrinkAction};
 pub use smtp::Smtp;
+pub(crate) use urls::percent_decoded;
 
 use layers::{Layers, Reader};
 use origin::Place;

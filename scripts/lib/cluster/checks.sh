@@ -155,8 +155,16 @@ for alert in alerts:
 '
 }
 
-firing() { alerts "$address:9090/api/v1/alerts" | grep -qx "$1"; }
-arrived() { alerts "$address:9093/api/v2/alerts" | grep -qx "$1"; }
+# has ALERT URL: 0 it is there, 1 it is not, 2 nobody answered (which is neither)
+has() {
+  local all
+  all=$(alerts "$2") || return 2
+  grep -qx "$1" <<<"$all"
+}
+firing() { has "$1" "$address:9090/api/v1/alerts"; }
+arrived() { has "$1" "$address:9093/api/v2/alerts"; }
+silent() { local rc=0; firing "$1" || rc=$?; ((rc == 1)); }
+gone() { local rc=0; arrived "$1" || rc=$?; ((rc == 1)); }
 not() { ! "$@"; }
 
 # ------------------------------------------------------------------- the table

@@ -68,6 +68,13 @@ pub(super) fn plan(args: &Args, context: &Context) -> Result<Plan> {
     if !drills {
         context.ui.warn("no source has staging: there is no CronJob for drills");
     }
+    for source in sources.iter().filter(|source| needs_the_store_of_its_server(source)) {
+        context.ui.about(&source.name).warn(&format!(
+            "the method {} needs Neo4j's own tools, and its server's volume or much room: the CronJobs that are made here \
+             have neither (k8s-cronjobs/overlays/neo4j-dump shows what they need; exports need nothing)",
+            source.method.as_deref().unwrap_or_default()
+        ));
+    }
     let ephemeral = sources.iter().any(|source| {
         source.staging.as_ref().is_some_and(|staging| staging.target == StagingTarget::Ephemeral)
     });
@@ -247,6 +254,11 @@ fn ports(url: &str) -> Vec<u16> {
 fn http_port(url: &str) -> u16 {
     let usual = if url.starts_with("http://") { 80 } else { 443 };
     explicit_ports(url).into_iter().flatten().next().unwrap_or(usual)
+}
+
+/// True for methods that run beside a server's files, or write a whole database to a local directory.
+fn needs_the_store_of_its_server(source: &Source) -> bool {
+    source.engine == "neo4j" && matches!(source.method.as_deref(), Some("dump" | "backup"))
 }
 
 /// The ports that a method's tool speaks to besides: Neo4j's backup server.

@@ -6,12 +6,13 @@ use std::path::{Component, Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::unfit;
-use crate::config::{Config, Origin};
+use crate::config::{Config, Origin, percent_decoded};
 use crate::error::Result;
 use crate::kubernetes::{CONFIG_DIR, Mounts, Purpose, SecretFile, SecretVariable};
 
-/// Parameters of connection strings that name files: libpq's and MongoDB's.
-const FILE_PARAMETERS: &[&str] = &["sslrootcert", "sslcert", "sslkey", "tlsCAFile", "tlsCertificateKeyFile"];
+/// Parameters of connection strings that name files: libpq's, MongoDB's and Neo4j's.
+const FILE_PARAMETERS: &[&str] =
+    &["sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile", "tlsCAFile", "tlsCertificateKeyFile"];
 /// Keys of the configuration that name a file, and the key in the Secret.
 const FILE_KEYS: &[(&str, &str)] = &[
     (".staging.password_file", "staging-password"),
@@ -77,7 +78,7 @@ pub(super) fn mounts(config: &Config, config_dir: &Path) -> Result<Mounts> {
             variables.insert((value.value.clone(), secret, name.to_owned(), purpose));
         } else if key.starts_with("sources.") && key.ends_with("url") {
             for (parameter, path) in parameters(&value.value) {
-                let path = mountable(Path::new(path), key, config_dir)?;
+                let path = mountable(Path::new(&path), key, config_dir)?;
                 files.entry(path).or_default().push((secret.clone(), parameter.to_owned(), purpose));
             }
         }
@@ -92,7 +93,10 @@ pub(super) fn mounts(config: &Config, config_dir: &Path) -> Result<Mounts> {
     let file = |(path, users): (&PathBuf, &Vec<User>)| {
         let path = path.strip_prefix(&dir).unwrap_or(path).display().to_string();
         let (secret, key) = match users.as_slice() {
-            [(secret, key, _)] => (secret.clone(), key.clone()),
+            // A source may name a file twice, in its own URL and in that of its staging.
+            [(secret, key, _), rest @ ..] if rest.iter().all(|user| (&user.0, &user.1) == (secret, key)) => {
+                (secret.clone(), key.clone())
+            }
             // One file for several sources: a Secret of none of them.
             _ => ("lifeboat-shared".to_owned(), as_key(&path)),
         };
@@ -104,10 +108,13 @@ pub(super) fn mounts(config: &Config, config_dir: &Path) -> Result<Mounts> {
 }
 
 /// The files that a connection string names.
-fn parameters(url: &str) -> impl Iterator<Item = (&str, &str)> {
+fn parameters(url: &str) -> impl Iterator<Item = (&str, String)> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(name, path)| FILE_PARAMETERS.contains(name) && path.starts_with('/'))
+    let files = pairs.filter(|(name, _)| FILE_PARAMETERS.contains(name));
+    // One that cannot be decoded is the engine's to refuse.
+    let files = files.filter_map(|(name, path)| Some((name, percent_decoded(path).ok()?)));
+    files.filter(|(_, path)| path.starts_with('/'))
 }
 
 /// A path as a key of a Secret.
@@ -165,6 +172,14 @@ mod tests {
         let names = ["a-b", "a_b", "a-b_", "a-b-"].map(secret_name);
         assert!(names.iter().all(|name| !name.contains('_') && !name.ends_with('-')), "{names:?}");
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 4, "{names:?}");
+    }
+
+    #[test]
+    fn the_files_of_a_url_are_decoded() {
+        let found: Vec<_> =
+            parameters("postgres://h/d?sslrootcert=%2Fs%2Fca&sslcrl=/s/crl&sslmode=require&sslkey=rel")
+                .collect();
+        assert_eq!(found, [("sslrootcert", "/s/ca".to_owned()), ("sslcrl", "/s/crl".to_owned())]);
     }
 
     #[test]
